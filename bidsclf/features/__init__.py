@@ -1,0 +1,1 @@
+"""One file, one feature: an image to an array."""

@@ -1,0 +1,1 @@
+"""BIDS names and tables on disk; the only folder that knows pybids."""

@@ -1,0 +1,66 @@
+"""Entities to relative paths; strings only, no disk."""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from bidsclf.errors import InputError
+
+ORDER = (  # BIDS 1.11 order of the entities that occur here
+    "sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part",
+    "space", "res", "atlas", "seg", "scale", "label", "stat", "desc",
+)  # fmt: skip
+PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9]+)$")
+
+
+def label(text: str) -> str:
+    """Return text as an entity value: letters and digits only.
+
+    Examples
+    --------
+    >>> label("fc-svm-partial"), label("simple+gsr")
+    ('fcsvmpartial', 'simplegsr')
+    """
+    value = re.sub(r"[^0-9a-zA-Z]", "", text)
+    if not value:
+        raise InputError(f"{text!r} holds no letter or digit to name a file with.")
+    return value
+
+
+def parse(name: str) -> tuple[dict[str, str], str, str]:
+    """Split a file name into entities, suffix and extension.
+
+    Examples
+    --------
+    >>> parse("sub-01_task-rest_desc-preproc_bold.nii.gz")
+    ({'sub': '01', 'task': 'rest', 'desc': 'preproc'}, 'bold', '.nii.gz')
+    """
+    stem, dot, extension = name.partition(".")
+    *pairs, suffix = stem.split("_")
+    matched = [PAIR.match(pair) for pair in pairs]
+    if not all(matched):
+        raise InputError(
+            f"{name!r} is not a BIDS name: key-value parts, then a suffix."
+        )
+    return {m[1]: m[2] for m in matched if m}, suffix, dot + extension
+
+
+def build(
+    entities: Mapping[str, str], suffix: str, extension: str, *, datatype: str = "func"
+) -> PurePosixPath:
+    """Return the path of a derivative, relative to the dataset's root.
+
+    Examples
+    --------
+    >>> entities = {"desc": "simple", "sub": "01", "task": "rest"}
+    >>> str(build(entities, "timeseries", ".tsv"))
+    'sub-01/func/sub-01_task-rest_desc-simple_timeseries.tsv'
+    """
+    unknown = sorted(set(entities) - set(ORDER))
+    if unknown or "sub" not in entities:
+        raise InputError(
+            f"entities {dict(entities)}: 'sub' is required and {unknown} are unknown."
+        )
+    pairs = [f"{key}-{label(entities[key])}" for key in ORDER if key in entities]
+    folders = [pair for pair in pairs if pair.startswith(("sub-", "ses-"))]
+    return PurePosixPath(*folders, datatype, "_".join([*pairs, suffix]) + extension)

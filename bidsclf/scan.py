@@ -1,0 +1,65 @@
+"""A scan: the files of one run, and what its sidecars say."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """One preprocessed run.
+
+    Attributes
+    ----------
+    entities : dict
+        Every entity of the source name, short keys, in BIDS order:
+        ``{"sub": "01", "ses": "1", "task": "rest", "run": "1"}``; without
+        ``space``, ``res`` and ``desc``.
+    bold : Path
+        Preprocessed 4D image.
+    mask, confounds : Path or None
+        Brain mask on the same grid, and the table of confounds.
+    space, res : str, str or None
+        Template of the image and its ``res-`` label.
+    tr_s : float
+        Repetition time in seconds.
+    metadata : dict
+        The image's sidecar, inheritance resolved.
+    dataset : Path
+        Root of the derivative dataset, for BIDS URIs.
+    """
+
+    entities: dict[str, str]
+    bold: Path
+    mask: Path | None
+    confounds: Path | None
+    space: str
+    res: str | None = None
+    tr_s: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+    dataset: Path
+
+    @property
+    def name(self) -> str:
+        """The unit's name: ``sub-01_ses-1_task-rest_run-1``."""
+        return "_".join(f"{key}-{value}" for key, value in self.entities.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; ``from_dict`` is the inverse."""
+        return {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Scan":
+        """Rebuild a scan from ``to_dict``."""
+        paths = {"bold", "mask", "confounds", "dataset"}
+        given = {f.name: values[f.name] for f in fields(cls)}
+        return cls(
+            **{
+                key: Path(value) if key in paths and value is not None else value
+                for key, value in given.items()
+            }
+        )

@@ -1,0 +1,1 @@
+"""Other layouts to seam 1, one file each."""

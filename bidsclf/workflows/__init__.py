@@ -1,0 +1,1 @@
+"""Nipype graphs; the only folder that knows nipype."""

@@ -1,0 +1,17 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data, or a skip that says where it was looked for."""
+    shared = Path(os.environ.get("BIDSCLF_SHARED", REPOSITORY.parent / "shared"))
+    if not (shared / "data").is_dir():
+        pytest.skip(f"no real data in {shared}; set BIDSCLF_SHARED to its folder")
+    return shared / "data"
