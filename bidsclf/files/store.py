@@ -1,8 +1,10 @@
 """Arrays, tables and sidecars; each file is complete from the moment it exists."""
 
+import errno
 import json
 import os
-import tempfile
+import secrets
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,27 @@ from bidsclf.errors import InputError
 MISSING = "n/a"
 PARTIAL = ".partial-"  # prefix of a file being written; never a result
 DIGITS = "%.7g"  # float32 holds no more
+ADVICE = {  # what can be done when a file cannot be written
+    errno.ENOSPC: "The disk is full: free space, then run again.",
+    errno.EDQUOT: "The disk quota is used up: free space, then run again.",
+    errno.EROFS: "The place is read-only: choose another output folder.",
+    errno.EACCES: "You may not write there: choose another output folder.",
+    errno.EPERM: "You may not write there: choose another output folder.",
+    errno.ENOTDIR: "A file stands where a folder is needed: move it away.",
+}
+
+
+def owner() -> str:
+    """Return who writes: host, process namespace and process.
+
+    A container has process ids of its own, so that the number alone would not
+    tell whether the writer is still alive.
+    """
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # not Linux
+        namespace = 0
+    return f"{socket.gethostname().replace('-', '')}-{namespace}-{os.getpid()}"
 
 
 @contextmanager
@@ -25,26 +48,38 @@ def atomic(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        The file to make; its folder is created.
+        The file to make; its folder is created. The temporary path ends as the
+        file does.
+
+    Raises
+    ------
+    InputError
+        The disk is full, or the place cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
-    os.close(descriptor)
-    partial = Path(name)
+    name = f"{PARTIAL}{owner()}-{secrets.token_hex(4)}{''.join(path.suffixes)}"
+    partial = path.with_name(name)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch(exist_ok=False)
         yield partial
-        partial.chmod(0o666 & ~_umask())
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
+    except OSError as error:
+        if error.errno not in ADVICE:
+            raise
+        raise InputError(
+            f"{path}: not written ({error.strerror}). {ADVICE[error.errno]}"
+        ) from error
     finally:
+        _forget(partial)
+
+
+def _forget(partial: Path) -> None:
+    try:
         partial.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    except OSError:  # the folder is gone or read-only: nothing was written
+        return
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -54,9 +89,23 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+def to_json(values: Any) -> str:
+    """Return JSON as it is written: indented, in the order given."""
+    return json.dumps(values, indent=2, ensure_ascii=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON holds for an array, a number of numpy's, or a path."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON: {value!r}.")
+
+
 def write_json(path: Path, values: Any) -> Path:
     """Write JSON, indented, in the order given."""
-    return write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    return write_text(path, to_json(values))
 
 
 def read_json(path: Path) -> Any:
@@ -65,40 +114,48 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise InputError(
-            f"{path}: not readable JSON ({error}). Mend or remove it."
+            f"{path}: not readable JSON ({error}). Mend or remove it.{absent(path)}"
         ) from error
+
+
+def to_tsv(table: pd.DataFrame) -> str:
+    """Return a BIDS TSV: tabs, a header, ``n/a`` for what is missing."""
+    return table.to_csv(
+        sep="\t", index=False, na_rep=MISSING, float_format=DIGITS, lineterminator="\n"
+    )
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:
     """Write a BIDS TSV: tabs, a header, ``n/a`` for what is missing."""
-    with atomic(path) as partial:
-        table.to_csv(
-            partial, sep="\t", index=False, na_rep=MISSING, float_format=DIGITS
-        )
-    return path
+    return write_text(path, to_tsv(table))
 
 
-def read_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a BIDS TSV; ``n/a`` becomes NaN.
+def read_table(path: Path, *, text: Sequence[str] | bool = ()) -> pd.DataFrame:
+    """Read a BIDS TSV; ``n/a`` and empty cells become NaN.
 
     Parameters
     ----------
     path : Path
-    text : sequence of str
-        Columns kept as text, so that ``001`` stays ``001``.
+    text : sequence of str, or bool
+        Columns kept as text, so that ``001`` stays ``001``; True for all.
 
     Raises
     ------
     InputError
-        The file is absent, empty, not UTF-8 or not a table.
+        The file is absent, empty, not UTF-8 or not a table, or a column occurs
+        twice.
     """
+    kinds = (
+        (str if text else None) if isinstance(text, bool) else dict.fromkeys(text, str)
+    )
     try:
+        _check_header(path)
         return pd.read_csv(
             path,
             sep="\t",
-            na_values=[MISSING],
+            na_values=[MISSING, "N/A", "NaN", "nan", ""],
             keep_default_na=False,
-            dtype=dict.fromkeys(text, str),
+            dtype=kinds,
             encoding="utf-8-sig",
         )
     except UnicodeDecodeError as error:
@@ -110,7 +167,26 @@ def read_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
         raise InputError(
             f"{path}: not a readable table ({error})."
             " A BIDS table has a header line and tab-separated columns."
+            f"{absent(path)}"
         ) from error
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a column that occurs twice, which pandas would rename."""
+    with path.open(encoding="utf-8-sig") as stream:
+        columns = stream.readline().rstrip("\r\n").split("\t")
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"{path}: column {', '.join(map(repr, twice))} occurs more than once."
+            " Each column has its own name: rename or remove the others."
+        )
+
+
+def absent(path: Path) -> str:
+    """Return advice for a link without its file, as datalad leaves it, or nothing."""
+    is_broken = path.is_symlink() and not path.exists()
+    return " The file's content is not here: run datalad get." if is_broken else ""
 
 
 def write_matrix(path: Path, matrix: np.ndarray, names: Sequence[str]) -> Path:

@@ -1,0 +1,209 @@
+"""The files at the root of a derivative dataset, for many jobs at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bidsclf import __version__
+from bidsclf.errors import InputError
+from bidsclf.files import paths, store
+
+BIDS_VERSION = "1.11.1"
+IGNORED = (  # no trailing slash: the validator's patterns for folders have none
+    "*.html",
+    "*/figures",
+    "figures",
+    "*_timeseries.*",
+    "*_relmat.*",
+    "*_coverage.*",
+    "*_quality.*",
+    "*_motion.*",
+    "models",
+    "cohort.*",
+    "folds.*",
+    "predictions.*",
+    "metrics.*",
+    "comparisons.*",
+    "analysis.*",
+)
+README = """# {name}
+
+Written by bidsclf. One folder a participant; each table has a JSON file beside it
+that says what it holds and how it was made.
+
+- `*_timeseries.tsv`: cleaned signals, volumes x regions
+- `*_relmat.tsv`: connectivity, regions x regions; the measure stands in `stat-`
+- `*_coverage.tsv`: share of each region inside the brain mask
+- `*_quality.tsv`, `*_motion.tsv`: quality of the run, and motion volume by volume
+- `atlas-*_description.json`: the atlases; `descriptions.tsv`: the meaning of `desc-`
+
+`n/a` marks a region that the image does not cover. This is not a medical device.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtlasOutput:
+    """What one atlas gave of one scan.
+
+    Attributes
+    ----------
+    atlas, seg, scale : str, str or None
+        Entity values of the atlas.
+    regions : tuple of str, length R
+        Names that head the columns.
+    series : float array of shape (n_volumes, R) or None
+        Cleaned signals; a region without signal is a column of NaN.
+    matrices : dict
+        Name of the measure to a float array of shape (R, R).
+    coverage, n_voxels : array of shape (R,) or None
+        Share of each region inside the mask, in [0, 1], and its voxels.
+    digest : str or None
+        SHA-256 of the atlas.
+    meta : dict
+        Fields of ``atlas-X_description.json``.
+    """
+
+    atlas: str
+    regions: tuple[str, ...]
+    series: np.ndarray | None = None
+    matrices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    coverage: np.ndarray | None = None
+    n_voxels: np.ndarray | None = None
+    seg: str | None = None
+    scale: str | None = None
+    digest: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roots:
+    """What stands at the root of a derivative dataset.
+
+    Attributes
+    ----------
+    name : str
+        Name of the dataset.
+    links : dict
+        Name to place of each dataset that a ``bids:name:path`` URI points into.
+    participants : DataFrame or None
+        The whole table of people, with ``participant_id``.
+    columns : dict
+        Column to its description: ``participants.json``.
+    atlases : tuple of AtlasOutput
+        Only the names and ``meta`` are read.
+    descriptions : dict
+        ``desc-`` label to one sentence.
+    generated_by : tuple of dict
+        The pipelines before this one.
+    """
+
+    name: str = "bidsclf features"
+    links: Mapping[str, str] = field(default_factory=dict)
+    participants: pd.DataFrame | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    atlases: tuple[AtlasOutput, ...] = ()
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    generated_by: tuple[Mapping[str, Any], ...] = ()
+
+
+def write_roots(out: Path, roots: Roots) -> list[Path]:
+    """Write the files at the root of a dataset, and keep what others wrote there.
+
+    Many jobs may do so at the same moment: each file is renamed into place, and
+    every job writes the same bytes. People, descriptions and links that another
+    run left there stay.
+
+    Parameters
+    ----------
+    out : Path
+        Root of the dataset; it is made.
+    roots : Roots
+
+    Returns
+    -------
+    list of Path
+        The files, whether they changed or not.
+    """
+    written = [
+        _keep(out / "dataset_description.json", _description(out, roots)),
+        _text(out / ".bidsignore", "\n".join(IGNORED) + "\n"),
+        _text(out / "README.md", README.format(name=roots.name)),
+    ]
+    for atlas in roots.atlases:
+        label = paths.label(atlas.atlas)
+        path = out / f"atlas-{label}_description.json"
+        written.append(_keep(path, {"Name": label} | dict(atlas.meta)))
+    if roots.descriptions:
+        written.append(_write_descriptions(out, roots.descriptions))
+    if roots.participants is not None:
+        written += _write_participants(out, roots.participants, roots.columns)
+    return written
+
+
+def _text(path: Path, text: str) -> Path:
+    """Write text unless the file already holds it."""
+    try:
+        same = path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        same = False
+    return path if same else store.write_text(path, text)
+
+
+def _keep(path: Path, values: Mapping[str, Any]) -> Path:
+    """Write JSON unless the file already holds it."""
+    return _text(path, store.to_json(values))
+
+
+def _description(out: Path, roots: Roots) -> dict[str, Any]:
+    """Return dataset_description.json, with the links that are there already."""
+    path = out / "dataset_description.json"
+    links = store.read_json(path).get("DatasetLinks", {}) if path.exists() else {}
+    links = dict(sorted((links | dict(roots.links)).items()))
+    own = {"Name": "bidsclf", "Version": __version__}
+    return {
+        "Name": roots.name,
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [own, *map(dict, roots.generated_by)],
+    } | ({"DatasetLinks": links} if links else {})
+
+
+def _write_descriptions(out: Path, descriptions: Mapping[str, str]) -> Path:
+    """Write descriptions.tsv from one note a label, until no job adds another."""
+    folder, path = out / ".bidsclf" / "descriptions", out / "descriptions.tsv"
+    for label, sentence in descriptions.items():
+        _keep(folder / f"{paths.label(label)}.json", {"description": sentence})
+    while True:
+        notes = sorted(folder.glob("*.json"))
+        rows = [
+            (f"desc-{note.stem}", store.read_json(note)["description"])
+            for note in notes
+        ]
+        store.write_table(path, pd.DataFrame(rows, columns=["desc_id", "description"]))
+        if sorted(folder.glob("*.json")) == notes:
+            return path
+
+
+def _write_participants(
+    out: Path, people: pd.DataFrame, columns: Mapping[str, Any]
+) -> list[Path]:
+    """Write participants.tsv and .json; nobody who is there already is lost."""
+    path, sidecar = out / "participants.tsv", out / "participants.json"
+    if "participant_id" not in people:
+        raise InputError(
+            f"the table of people has the columns {list(people.columns)};"
+            " 'participant_id' is required."
+        )
+    if path.exists():
+        before = store.read_table(path, text=("participant_id",))
+        gone = ~before["participant_id"].isin(people["participant_id"])
+        if gone.any():
+            people = pd.concat([people, before[gone]], ignore_index=True)
+    _text(path, store.to_tsv(people))
+    before = store.read_json(sidecar) if sidecar.exists() else {}
+    known = {name: text for name, text in before.items() if name in people}
+    return [path, _keep(sidecar, known | dict(columns))]
