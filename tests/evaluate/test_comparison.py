@@ -1,0 +1,180 @@
+"""DeLong against placements counted one pair at a time; Holm against statsmodels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
+
+from bidsclf.errors import InputError
+from bidsclf.evaluate.comparison import (
+    comparisons_table,
+    delong_covariance,
+    delong_interval,
+    delong_test,
+    holm,
+)
+
+SEEDS = st.integers(0, 2**16)
+
+
+def scored(seed: int, n: int = 30, n_models: int = 2, digits: int = 1):
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.arange(n) % 3 == 0).astype(int)
+    shared = truth + rng.normal(size=n)
+    scores = shared + rng.normal(size=(n_models, n))
+    return truth, np.round(scores, digits)
+
+
+def placements(truth, scores):
+    """DeLong, DeLong & Clarke-Pearson (1988), equations 1 to 5, pair by pair."""
+    wins = [
+        [
+            [1.0 if x > y else 0.5 if x == y else 0.0 for y in s[truth == 0]]
+            for x in s[truth == 1]
+        ]
+        for s in scores
+    ]
+    wins = np.array(wins)
+    v10, v01 = wins.mean(axis=2), wins.mean(axis=1)
+    auc = wins.mean(axis=(1, 2))
+    s10 = (v10 - auc[:, None]) @ (v10 - auc[:, None]).T / (v10.shape[1] - 1)
+    s01 = (v01 - auc[:, None]) @ (v01 - auc[:, None]).T / (v01.shape[1] - 1)
+    return auc, s10 / v10.shape[1] + s01 / v01.shape[1]
+
+
+@pytest.mark.parametrize("digits", [0, 1, 8])
+def test_agrees_with_placements_counted_one_by_one(digits):
+    for seed in range(5):
+        truth, scores = scored(seed, n_models=3, digits=digits)
+        expected_auc, expected_covariance = placements(truth, scores)
+        auc, covariance = delong_covariance(truth, scores)
+        np.testing.assert_allclose(auc, expected_auc)
+        np.testing.assert_allclose(covariance, expected_covariance, atol=1e-15)
+        assert auc[0] == pytest.approx(roc_auc_score(truth, scores[0]))
+
+
+def test_the_test_is_the_normal_one_on_the_difference():
+    truth, scores = scored(1)
+    auc, covariance = placements(truth, scores)
+    sd = np.sqrt([1, -1] @ covariance @ [1, -1])
+    z = (auc[0] - auc[1]) / sd
+    found = delong_test(truth, *scores)
+    assert found.estimate == pytest.approx(auc[0] - auc[1])
+    assert found.p == pytest.approx(2 * norm.cdf(-abs(z)))
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * sd)
+
+
+def test_the_test_keeps_its_level():
+    rejected = [delong_test(*flat(seed)).p < 0.05 for seed in range(600)]
+    assert 0.025 < np.mean(rejected) < 0.08
+
+
+def flat(seed):
+    truth, scores = scored(seed, n=90, digits=8)
+    return truth, *scores
+
+
+@given(seed=SEEDS)
+def test_swapping_models_turns_the_difference_around(seed):
+    truth, (a, b) = scored(seed)
+    one_way, other_way = delong_test(truth, a, b), delong_test(truth, b, a)
+    assert one_way.estimate == pytest.approx(-other_way.estimate)
+    assert one_way.low == pytest.approx(-other_way.high)
+    assert one_way.p == pytest.approx(other_way.p)
+
+
+@given(seed=SEEDS)
+def test_reversed_truth_has_the_mirrored_interval(seed):
+    truth, scores = scored(seed)
+    found, mirrored = (delong_interval(t, scores[0]) for t in (truth, 1 - truth))
+    assert found.estimate == pytest.approx(1 - mirrored.estimate)
+    assert found.low == pytest.approx(1 - mirrored.high)
+
+
+@given(seed=SEEDS)
+def test_a_monotone_transform_changes_nothing(seed):
+    truth, (a, b) = scored(seed)
+    assert delong_test(truth, np.exp(a), b**3) == pytest.approx(
+        delong_test(truth, a, b)
+    )
+
+
+def test_a_model_does_not_differ_from_itself():
+    truth, scores = scored(0)
+    assert delong_test(truth, scores[0], scores[0]) == (0, 0, 0, 1)
+
+
+def test_perfect_against_inverted_differs_without_any_spread():
+    truth = np.array([0, 0, 1, 1])
+    assert delong_test(truth, truth, 1 - truth) == (1, 1, 1, 0)
+
+
+def test_one_score_for_all_is_chance_without_spread():
+    assert delong_interval(np.array([0, 0, 1, 1]), np.ones(4)) == (0.5, 0, 0.5, 0.5)
+
+
+def test_one_class_and_one_person_have_no_interval():
+    assert np.isnan(delong_interval(np.zeros(3), np.arange(3))).all()
+    single = delong_interval(np.array([0, 0, 1]), np.array([0.1, 0.5, 0.3]))
+    assert single.estimate == 0.5
+    assert np.isnan(single[1:]).all()
+
+
+def test_refuses_unpaired_scores():
+    with pytest.raises(InputError, match="3 truths, 3 and 2 scores"):
+        delong_test(np.array([0, 1, 1]), np.ones(3), np.ones(2))
+
+
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_agrees_with_statsmodels(p):
+    np.testing.assert_allclose(holm(np.array(p)), multipletests(p, method="holm")[1])
+
+
+def test_holm_leaves_out_what_has_no_p():
+    np.testing.assert_allclose(
+        holm(np.array([0.04, np.nan, 0.03])), [0.06, np.nan, 0.06]
+    )
+
+
+def test_table_compares_pairs_on_the_people_both_judged():
+    truth, scores = scored(2, n_models=3)
+    scores = 1 / (1 + np.exp(-scores))
+    people = [f"sub-{i:02d}" for i in range(len(truth))]
+    rows = pd.concat(
+        pd.DataFrame(
+            {
+                "participant_id": people,
+                "site": "NYU",
+                "model": model,
+                "repeat": 1,
+                "fold": 1,
+                "truth": truth,
+                "score": score,
+            }
+        )
+        for model, score in zip(["z", "a", "m"], scores, strict=True)
+    )
+    rows = rows[(rows["model"] != "m") | (rows["participant_id"] != "sub-00")]
+    table = comparisons_table(rows.sample(frac=1, random_state=0).sort_values("model"))
+    assert table[["model_a", "model_b"]].to_numpy().tolist() == [
+        ["a", "m"],
+        ["a", "z"],
+        ["m", "z"],
+    ]
+    assert table["n"].tolist() == [29, 30, 29]
+    expected = delong_test(truth, scores[1], scores[0])
+    found = table.loc[1, ["difference", "low", "high", "p"]].astype(float)
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_numpy()))
+
+
+def test_table_of_one_model_is_empty():
+    rows = pd.DataFrame(
+        [["sub-1", "NYU", "fc-svm", 1, 1, 0, 0.5]],
+        columns=["participant_id", "site", "model", "repeat", "fold", "truth", "score"],
+    )
+    assert comparisons_table(rows).empty
