@@ -202,7 +202,7 @@ def _fold_rows(predictions: pd.DataFrame, head: dict[str, str]) -> Iterator[dict
     """Yield every metric of every fold, then their mean and SD over folds."""
     by_fold = []
     for (repeat, fold), rows in predictions.groupby(["repeat", "fold"]):
-        place = {"scope": "fold", "group": f"repeat-{repeat}_fold-{fold}"}
+        place = {"scope": "fold", "group": f"{repeat}/{fold}"}
         by_fold.append(_estimates(rows))
         for name, value in by_fold[-1].items():
             cells = {"metric": name, "estimate": value, "method": "none"}

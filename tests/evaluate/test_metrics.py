@@ -191,7 +191,7 @@ def test_table_averages_folds_and_names_them():
     assert mean["estimate"] == pytest.approx(areas.mean())
     assert mean["sd"] == pytest.approx(areas.std(ddof=1))
     assert mean["group"] == "6 of 6 folds"
-    place = {"model": "fc-svm", "scope": "fold", "group": "repeat-2_fold-3"}
+    place = {"model": "fc-svm", "scope": "fold", "group": "2/3"}
     assert cell(table, **place, metric="auc")["estimate"] == areas[2, 3]
 
 
