@@ -1,25 +1,22 @@
 """Settings: one frozen part a stage, checked when made, saved with the results.
 
 Every message names the command-line option, since that is what a user can change.
+A setting's default, bounds and choices stand here and nowhere else.
 """
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from bidsclf.errors import ConfigError
+from bidsclf.checks import Checked, setting
+from bidsclf.checks import from_plain as from_plain
+from bidsclf.checks import to_plain as to_plain
 
-STRATEGY_SHAPE = "a strategy's name or a JSON file of columns"
 FEATURES = ("timeseries", "connectivity")
-
-
-def _check(problems: list[str]) -> None:
-    if problems:
-        raise ConfigError("\n".join(problems))
+LEVELS = ("participant", "group", "predict")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionConfig:
+class SelectionConfig(Checked):
     """Which scans are taken.
 
     Attributes
@@ -30,17 +27,17 @@ class SelectionConfig:
         Template of the images.
     """
 
-    participant_label: tuple[str, ...] = ()
-    session_label: tuple[str, ...] = ()
-    task_id: tuple[str, ...] = ()
-    run_id: tuple[str, ...] = ()
-    space: str = "MNI152NLin2009cAsym"
-    bids_filter_file: Path | None = None
-    bids_database_dir: Path | None = None
+    participant_label: tuple[str, ...] = setting((), "--participant-label")
+    session_label: tuple[str, ...] = setting((), "--session-label")
+    task_id: tuple[str, ...] = setting((), "--task-id")
+    run_id: tuple[str, ...] = setting((), "--run-id")
+    space: str = setting("MNI152NLin2009cAsym", "--space")
+    bids_filter_file: Path | None = setting(None, "--bids-filter-file")
+    bids_database_dir: Path | None = setting(None, "--bids-database-dir")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DenoiseConfig:
+class DenoiseConfig(Checked):
     """How regional signals are cleaned.
 
     Attributes
@@ -59,44 +56,26 @@ class DenoiseConfig:
         Volumes dropped at the start; None takes those that fMRIPrep flagged.
     """
 
-    strategy: str = "simple"
-    smoothing_fwhm_mm: float = 0.0
-    high_pass_hz: float | None = None
-    low_pass_hz: float | None = None
-    fd_thresh_mm: float | None = None
-    min_time_s: float = 120.0
-    dummy_scans: int | None = None
+    strategy: str = setting("simple", "--denoise-strategy")
+    smoothing_fwhm_mm: float = setting(0.0, "--smoothing-fwhm", least=0)
+    high_pass_hz: float | None = setting(None, "--high-pass", above=0)
+    low_pass_hz: float | None = setting(None, "--low-pass", above=0)
+    fd_thresh_mm: float | None = setting(None, "--fd-thresh", above=0)
+    min_time_s: float = setting(120.0, "--min-time", least=0)
+    dummy_scans: int | None = setting(None, "--dummy-scans", least=0)
 
-    def __post_init__(self) -> None:
+    def _contradictions(self) -> list[str]:
         low, high = self.low_pass_hz, self.high_pass_hz
-        problems = [
-            f"{option} is {value}; it takes a number above 0."
-            for option, value in (
-                ("--high-pass", high),
-                ("--low-pass", low),
-                ("--fd-thresh", self.fd_thresh_mm),
-            )
-            if value is not None and not value > 0
+        if not (low and high) or high < low:
+            return []
+        return [
+            f"--high-pass is {high} Hz and --low-pass is {low} Hz;"
+            " the high-pass lies below the low-pass. Swap them?"
         ]
-        problems += [
-            f"{option} is {value}; it takes 0 or more."
-            for option, value in (
-                ("--smoothing-fwhm", self.smoothing_fwhm_mm),
-                ("--min-time", self.min_time_s),
-                ("--dummy-scans", self.dummy_scans),
-            )
-            if value is not None and not value >= 0
-        ]
-        if low and high and not high < low:
-            problems.append(
-                f"--high-pass is {high} Hz and --low-pass is {low} Hz;"
-                " the high-pass lies below the low-pass. Swap them?"
-            )
-        _check(problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractConfig:
+class ExtractConfig(Checked):
     """What is computed from a scan.
 
     Attributes
@@ -110,24 +89,17 @@ class ExtractConfig:
         below it is ``n/a``.
     """
 
-    features: tuple[str, ...] = FEATURES
-    atlases: tuple[str, ...] = ("aal",)
-    min_coverage: float = 0.5
+    features: tuple[str, ...] = setting(FEATURES, "--features")
+    atlases: tuple[str, ...] = setting(("aal",), "--atlases")
+    min_coverage: float = setting(0.5, "--min-coverage", least=0, most=1)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
 
-    def __post_init__(self) -> None:
-        problems = []
-        if not 0 <= self.min_coverage <= 1:
-            problems.append(
-                f"--min-coverage is {self.min_coverage}; it lies between 0 and 1."
-            )
-        if not self.atlases:
-            problems.append("--atlases is empty; name at least one.")
-        _check(problems)
+    def _contradictions(self) -> list[str]:
+        return [] if self.atlases else ["--atlases is empty; name at least one."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CohortConfig:
+class CohortConfig(Checked):
     """Who is studied, and what is predicted.
 
     Attributes
@@ -140,25 +112,27 @@ class CohortConfig:
         Column of the acquisition site.
     atlas, desc, space : str or None
         Which derivatives are read; None takes the only one there is.
+    participant_label, session_label, task_id, run_id : tuple of str
+        Which people and runs are read, labels without prefix; empty means all.
     runs : {'average', 'keep'}
         Runs of one person averaged to one row, or kept as rows of one person.
     """
 
-    target: str = "diagnosis"
-    positive_label: str | None = None
-    site_column: str = "site"
+    target: str = setting("diagnosis", "--target")
+    positive_label: str | None = setting(None, "--positive-label")
+    site_column: str = setting("site", "--site-column")
     atlas: str | None = None
     desc: str | None = None
     space: str | None = None
-    runs: str = "average"
-
-    def __post_init__(self) -> None:
-        if self.runs not in ("average", "keep"):
-            raise ConfigError(f"--runs is {self.runs!r}; it is 'average' or 'keep'.")
+    participant_label: tuple[str, ...] = setting((), "--participant-label")
+    session_label: tuple[str, ...] = setting((), "--session-label")
+    task_id: tuple[str, ...] = setting((), "--task-id")
+    run_id: tuple[str, ...] = setting((), "--run-id")
+    runs: str = setting("average", "--runs", choices=("average", "keep"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoldConfig:
+class FoldConfig(Checked):
     """How people are split.
 
     Attributes
@@ -173,32 +147,15 @@ class FoldConfig:
         Root of every random stream of the run.
     """
 
-    scheme: str = "kfold"
-    n_folds: int = 10
-    n_repeats: int = 1
-    valid_fraction: float = 0.15
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.scheme not in ("kfold", "loso"):
-            problems.append(f"--cv is {self.scheme!r}; it is 'kfold' or 'loso'.")
-        if self.n_folds < 2:
-            problems.append(f"--n-folds is {self.n_folds}; it takes 2 or more.")
-        if self.n_repeats < 1:
-            problems.append(f"--n-repeats is {self.n_repeats}; it takes 1 or more.")
-        if not 0 < self.valid_fraction < 0.5:
-            problems.append(
-                f"valid_fraction is {self.valid_fraction};"
-                " it lies between 0 and 0.5, both excluded."
-            )
-        if self.seed < 0:
-            problems.append(f"--seed is {self.seed}; it takes 0 or more.")
-        _check(problems)
+    scheme: str = setting("kfold", "--cv", choices=("kfold", "loso"))
+    n_folds: int = setting(10, "--n-folds", least=2)
+    n_repeats: int = setting(1, "--n-repeats", least=1)
+    valid_fraction: float = setting(0.15, above=0, below=0.5)
+    seed: int = setting(0, "--seed", least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnalysisConfig:
+class AnalysisConfig(Checked):
     """Which models are fitted, and how they are judged.
 
     Attributes
@@ -212,119 +169,63 @@ class AnalysisConfig:
     device : {'auto', 'cpu', 'cuda'}
     """
 
-    models: tuple[str, ...] = (
-        "fc-svm",
-        "control-phenotype",
-        "control-motion",
-        "control-site",
+    models: tuple[str, ...] = setting(
+        ("fc-svm", "control-phenotype", "control-motion", "control-site"), "--models"
     )
-    analysis_id: str = "main"
-    n_bootstrap: int = 1000
-    device: str = "auto"
+    analysis_id: str = setting("main", "--analysis-id")
+    n_bootstrap: int = setting(1000, "--n-bootstrap", least=100)
+    device: str = setting("auto", "--device", choices=("auto", "cpu", "cuda"))
 
-    def __post_init__(self) -> None:
+    def _contradictions(self) -> list[str]:
         problems = []
         if not self.models:
             problems.append("--models is empty; name at least one.")
         if len(set(self.models)) < len(self.models):
             problems.append(f"--models names one twice: {' '.join(self.models)}.")
-        if not self.analysis_id.isalnum():
+        if not (self.analysis_id.isascii() and self.analysis_id.isalnum()):
             problems.append(
                 f"--analysis-id is {self.analysis_id!r}; it takes letters and digits."
             )
-        if self.n_bootstrap < 100:
-            problems.append(
-                f"--n-bootstrap is {self.n_bootstrap}; an interval needs 100 or more."
-            )
-        if self.device not in ("auto", "cpu", "cuda"):
-            problems.append(
-                f"--device is {self.device!r}; it is 'auto', 'cpu' or 'cuda'."
-            )
-        _check(problems)
+        return problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
+class RunConfig(Checked):
     """Where and how the work is done; nothing here changes a result."""
 
-    work_dir: Path | None = None
-    nprocs: int = 1
-    omp_nthreads: int = 1
-    mem_gb: float | None = None
-    nipype_plugin_file: Path | None = None
-    stop_on_first_crash: bool = False
-    dry_run: bool = False
-    force: bool = False
-    reports_only: bool = False
-    clean_workdir: bool = False
-    verbose: int = 0
+    work_dir: Path | None = setting(None, "--work-dir")
+    nprocs: int = setting(1, "--nprocs", least=1)
+    omp_nthreads: int = setting(1, "--omp-nthreads", least=1)
+    mem_gb: float | None = setting(None, "--mem", above=0)
+    nipype_plugin_file: Path | None = setting(None, "--nipype-plugin-file")
+    stop_on_first_crash: bool = setting(False, "--stop-on-first-crash")
+    dry_run: bool = setting(False, "--dry-run")
+    force: bool = setting(False, "--force")
+    reports_only: bool = setting(False, "--reports-only")
+    clean_workdir: bool = setting(False, "--clean-workdir")
+    verbose: int = setting(0, "--verbose", least=0)
 
-    def __post_init__(self) -> None:
-        problems = [
-            f"{option} is {value}; it takes 1 or more."
-            for option, value in (
-                ("--nprocs", self.nprocs),
-                ("--omp-nthreads", self.omp_nthreads),
-            )
-            if value < 1
+    def _contradictions(self) -> list[str]:
+        if not (self.reports_only and self.force):
+            return []
+        return [
+            "--reports-only writes pages from what is there and --force computes it"
+            " again; give one of them."
         ]
-        if self.mem_gb is not None and not self.mem_gb > 0:
-            problems.append(f"--mem is {self.mem_gb}; it takes a number above 0.")
-        _check(problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Checked):
     """Everything a run was asked for; saved as ``logs/<run id>/bidsclf.toml``."""
 
     bids_dir: Path
     output_dir: Path
-    level: str
-    derivatives: Path | None = None
-    model: Path | None = None
+    level: str = field(metadata={"option": "the level", "choices": LEVELS})
+    derivatives: Path | None = setting(None, "--derivatives")
+    model: Path | None = setting(None, "--model")
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     extract: ExtractConfig = field(default_factory=ExtractConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
     folds: FoldConfig = field(default_factory=FoldConfig)
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
     run: RunConfig = field(default_factory=RunConfig)
-
-
-def to_plain(part: Any) -> dict[str, Any]:
-    """Return a part as JSON values without the settings that are None.
-
-    Examples
-    --------
-    >>> to_plain(FoldConfig(n_folds=5))["n_folds"]
-    5
-    """
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items() if v is not None}
-        if isinstance(value, tuple):
-            return [plain(v) for v in value]
-        return str(value) if isinstance(value, Path) else value
-
-    return plain(asdict(part))
-
-
-def from_plain(kind: type, values: dict[str, Any]) -> Any:
-    """Rebuild a part from ``to_plain``; an unknown setting is a ConfigError."""
-    known = {f.name: f for f in fields(kind)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"unknown settings {', '.join(unknown)}; there are: {', '.join(known)}."
-        )
-    made = {}
-    for name, value in values.items():
-        shape = known[name].type
-        if is_dataclass(shape):
-            value = from_plain(shape, value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif "Path" in str(shape) and value is not None:
-            value = Path(value)
-        made[name] = value
-    return kind(**made)

@@ -8,7 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[1] / "bidsclf"
 FLOORS = (  # lower floors first; a part imports only from floors below its own
     {"__init__", "__version__", "errors"},
-    {"config", "options", "scan"},
+    {"options"},
+    {"checks"},
+    {"config", "scan"},
     {"files", "features", "models", "harmonize", "folds", "evaluate", "arguments"},
     {"sources", "cohort", "crossval", "interpret"},
     {"report"},
