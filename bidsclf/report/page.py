@@ -1,0 +1,113 @@
+"""Templates to self-contained pages; every value is escaped."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bidsclf import __version__
+from bidsclf.files import store
+
+MISSING = "n/a"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table as a template takes it: columns, which are numbers, and the rows."""
+
+    columns: tuple[str, ...]
+    numbers: frozenset[str] = frozenset()
+    rows: list["Row"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: ``(column, text)`` pairs, greyed when it is a control model."""
+
+    cells: tuple[tuple[str, str], ...]
+    control: bool = False
+
+
+def rows(
+    records: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    numbers: Iterable[str] = (),
+) -> Rows:
+    """Return records as a table; a first column ``control-…`` greys the line.
+
+    Examples
+    --------
+    >>> made = rows([{"model": "control-site", "n": 3}], ["model", "n"])
+    >>> made.rows[0].control, made.rows[0].cells
+    (True, (('model', 'control-site'), ('n', '3')))
+    """
+    lines = []
+    for record in records:
+        cells = tuple((name, text(record.get(name))) for name in columns)
+        lines.append(Row(cells, cells[0][1].startswith("control-")))
+    return Rows(tuple(columns), frozenset(numbers), lines)
+
+
+def text(value: Any, digits: int = 2) -> str:
+    """Return a cell's text; what is missing is ``n/a``.
+
+    Examples
+    --------
+    >>> text(0.12345), text(float("nan")), text(12), text(3.0)
+    ('0.12', 'n/a', '12', '3.00')
+    """
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return MISSING
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def interval(estimate: float, low: float, high: float) -> str:
+    """Return an estimate with its interval.
+
+    Examples
+    --------
+    >>> interval(0.771, 0.70, 0.8349), interval(float("nan"), 0, 0)
+    ('0.77 [0.70, 0.83]', 'n/a')
+    """
+    if pd.isna(estimate):
+        return MISSING
+    if pd.isna(low) or pd.isna(high):
+        return text(float(estimate))
+    return f"{estimate:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def p_value(p: float) -> str:
+    """Return a p value; below what four digits show, the bound.
+
+    Examples
+    --------
+    >>> p_value(0.0312), p_value(1e-9), p_value(float("nan"))
+    ('0.0312', '< 0.0001', 'n/a')
+    """
+    return "< 0.0001" if p < 1e-4 else text(float(p), 4)
+
+
+def write(path: Path, template: str, values: Mapping[str, Any]) -> Path:
+    """Fill a template of ``data/report`` and write the page.
+
+    Parameters
+    ----------
+    path : Path
+    template : str
+        ``participant`` or ``group``.
+    values : mapping
+        What the template names; a missing one raises.
+    """
+    environment = Environment(
+        loader=PackageLoader("bidsclf", "data/report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(f"{template}.html.jinja")
+    return store.write_text(path, page.render(version=__version__, **values))

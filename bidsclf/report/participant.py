@@ -1,0 +1,139 @@
+"""The page of one participant: motion, signals, coverage, connectivity."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bidsclf.files import status, store
+from bidsclf.files.derivatives import find_features
+from bidsclf.report import figures, page
+
+ENTITIES = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
+SUMMARY = {  # column of quality.tsv -> heading
+    "n_kept": "volumes kept",
+    "n_volumes": "of",
+    "seconds_kept": "seconds kept",
+    "mean_fd": "mean FD (mm)",
+    "max_fd": "max FD (mm)",
+    "tsnr": "tSNR",
+}
+
+
+def participant_page(out: Path, participant: str) -> Path:
+    """Write ``OUT/sub-01.html`` from what the participant level wrote.
+
+    Parameters
+    ----------
+    out : Path
+        The output dataset.
+    participant : str
+        ``sub-01``.
+    """
+    files = find_features(out)
+    files = files[files["participant_id"] == participant]
+    keys = [*ENTITIES, "space", "desc"]
+    named = files.assign(scan=[_name(row) for row in files[keys].to_dict("records")])
+    scans = [_scan(name, rows) for name, rows in named.groupby("scan")]
+    values = {
+        "participant": participant,
+        "scans": scans,
+        "failures": _failures(out, participant),
+        "summary": page.rows(
+            [scan["summary"] for scan in scans],
+            ["scan", *SUMMARY.values()],
+            numbers=SUMMARY.values(),
+        ),
+    }
+    return page.write(out / f"{participant}.html", "participant", values)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    pairs = [f"{key} {row[key]}" for key in ENTITIES if not pd.isna(row[key])]
+    return ", ".join([*pairs, f"space {row['space']}", f"cleaned by {row['desc']}"])
+
+
+def _failures(out: Path, participant: str) -> list[dict[str, str]]:
+    found = (status.read_status(out, unit) for unit in status.units(out, participant))
+    return [
+        {"unit": one.unit, "message": one.message}
+        for one in found
+        if one is not None and one.state == "failed"
+    ]
+
+
+def _one(files: pd.DataFrame, **wanted: str) -> Path | None:
+    for column, value in wanted.items():
+        files = files[files[column] == value]
+    return None if files.empty else Path(files["path"].iloc[0])
+
+
+def _scan(name: str, files: pd.DataFrame) -> dict[str, Any]:
+    quality = _one(files, suffix="quality")
+    measured = store.read_table(quality).iloc[0].to_dict() if quality else {}
+    motion = _one(files, suffix="motion")
+    moved = store.read_table(motion) if motion else None
+    kept = None if moved is None else moved["kept"].to_numpy(bool)
+    series = files[files["suffix"] == "timeseries"]
+    return {
+        "name": name,
+        "summary": {"scan": name}
+        | {heading: measured.get(key) for key, heading in SUMMARY.items()},
+        "motion": _motion(moved, kept, series),
+        "atlases": [
+            _atlas(files[files["atlas"] == row["atlas"]], row, kept)
+            for row in series.to_dict("records")
+        ],
+    }
+
+
+def _motion(
+    moved: pd.DataFrame | None, kept: np.ndarray | None, series: pd.DataFrame
+) -> str | None:
+    if moved is None or kept is None:
+        return None
+    fd = moved["framewise_displacement"].to_numpy(float)
+    if not np.isfinite(fd).any():
+        return None
+    sidecar = _sidecar(Path(series["path"].iloc[0])) if len(series) else {}
+    return figures.motion(fd, kept, sidecar.get("FDThreshold"))
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = store.read_json(path.with_suffix(".json"))
+    return values
+
+
+def _atlas(
+    files: pd.DataFrame, row: Mapping[str, Any], kept: np.ndarray | None
+) -> dict[str, Any]:
+    same = files
+    for key in ("seg", "scale"):
+        missing = pd.isna(row[key])
+        same = same[same[key].isna() if missing else same[key] == row[key]]
+    series, names = store.read_series(Path(row["path"]))
+    dead = np.isnan(series).all(axis=0)
+    pearson = _one(same, suffix="relmat", stat="pearsoncorrelation")
+    covered = _one(same, suffix="coverage")
+    sidecar = _sidecar(Path(row["path"]))
+    if kept is None or kept.sum() != len(series):
+        kept = np.ones(len(series), bool)
+    least = float(sidecar.get("MinCoverage", 0.5))
+    return {
+        "name": " ".join(
+            row[k] for k in ("atlas", "seg", "scale") if not pd.isna(row[k])
+        ),
+        "sentence": f"{len(names)} regions, {dead.sum()} of them n/a.",
+        "carpet": figures.carpet(series, kept),
+        "matrix": figures.matrix(store.read_matrix(pearson)[0]) if pearson else None,
+        "coverage": figures.coverage(
+            store.read_table(covered)["coverage"].to_numpy(float), least
+        )
+        if covered
+        else None,
+        "uncovered": [n for n, is_dead in zip(names, dead, strict=True) if is_dead],
+        "settings": json.dumps(sidecar, indent=2, ensure_ascii=False),
+    }
