@@ -83,9 +83,10 @@ def read_status(out: Path, unit: str) -> UnitStatus | None:
         return None
 
 
-def read_all(out: Path) -> list[UnitStatus]:
-    """Read how every unit ended, sorted by unit."""
-    names = sorted(path.stem for path in (out / FOLDER).glob("*.json"))
+def read_all(out: Path, participant: str = "*") -> list[UnitStatus]:
+    """Read how every unit ended, or those of ``sub-01`` alone, sorted by unit."""
+    pattern = "*.json" if participant == "*" else f"{participant}_*.json"
+    names = sorted(path.stem for path in (out / FOLDER).glob(pattern))
     found = (read_status(out, name) for name in names)
     return [status for status in found if status is not None]
 

@@ -44,11 +44,14 @@ def group_page(analysis: Path) -> Path:
         store.write_text(analysis / "figures" / f"{name}.svg", _standalone(figure))
     values = {
         "analysis": about["analysis_id"],
-        "target": about["target"],
+        "target": about["settings"]["cohort"]["target"],
         "positive": about["labels"]["1"],
         "negative": about["labels"]["0"],
         "scheme": _scheme(tables["folds"], about["settings"]),
-        "failures": about.get("failures", []),
+        "failures": [
+            {"unit": model, "message": message}
+            for model, message in about["failed"].items()
+        ],
         "level": "95 %",
         "command": about["command"],
         "settings": json.dumps(about["settings"], indent=2, ensure_ascii=False),

@@ -57,11 +57,10 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _failures(out: Path, participant: str) -> list[dict[str, str]]:
-    found = (status.read_status(out, unit) for unit in status.units(out, participant))
     return [
         {"unit": one.unit, "message": one.message}
-        for one in found
-        if one is not None and one.state == "failed"
+        for one in status.read_all(out, participant)
+        if one.state == "failed"
     ]
 
 

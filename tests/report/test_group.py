@@ -54,12 +54,14 @@ def analysis(folder, strengths):
     store.write_table(folder / "comparisons.tsv", comparisons_table(table))
     about = {
         "analysis_id": "main",
-        "target": "diagnosis",
         "labels": LABELS,
         "command": "run.py in out group",
-        "settings": {"folds": {"scheme": "kfold"}},
+        "settings": {
+            "cohort": {"target": "diagnosis"},
+            "folds": {"scheme": "kfold"},
+        },
         "versions": {"bidsclf": "0"},
-        "failures": [],
+        "failed": {"meanmlp": "loss is NaN at epoch 4"},
     }
     store.write_json(folder / "analysis.json", about)
     return folder
@@ -74,6 +76,7 @@ def test_a_page_holds_what_the_tables_say(tmp_path):
     folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
     text = group_page(folder).read_text(encoding="utf-8")
     assert "60 people" in text
+    assert "loss is NaN at epoch 4" in text
     assert "no &lt;features&gt;" in text
     assert "autism &amp; &lt;more&gt;" in text
     assert "3-fold cross-validation" in text
