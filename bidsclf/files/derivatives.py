@@ -218,13 +218,15 @@ def _describe(table: Path, fields: Mapping[str, Any]) -> Path:
     return store.write_json(table.with_suffix(".json"), fields)
 
 
-def find_features(out: Path) -> pd.DataFrame:
+def find_features(out: Path, participant: str = "") -> pd.DataFrame:
     """List the tables of seam 1, one row a file, sorted by path.
 
     Parameters
     ----------
     out : Path
         Output of the participant level, or of ``bidsclf-data``.
+    participant : str
+        ``sub-01`` to look into that folder alone.
 
     Returns
     -------
@@ -241,7 +243,12 @@ def find_features(out: Path) -> pd.DataFrame:
         raise InputError(
             f"{out}: no such folder; it should hold what the participant level wrote."
         )
-    rows = [_row(Path(path)) for path in sorted(_tables(str(out), 0))]
+    if participant:
+        folder = out / participant
+        found = _tables(str(folder), 1) if folder.is_dir() else iter(())
+    else:
+        found = _tables(str(out), 0)
+    rows = [_row(Path(path)) for path in sorted(found)]
     return pd.DataFrame([row for row in rows if row], columns=list(COLUMNS))
 
 

@@ -13,6 +13,7 @@ from bidsclf.files.derivatives import find_features
 from bidsclf.report import figures, page
 
 ENTITIES = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
+GRID = ("atlas", "seg", "scale", "space", "res")
 SUMMARY = {  # column of quality.tsv -> heading
     "n_kept": "volumes kept",
     "n_volumes": "of",
@@ -33,9 +34,8 @@ def participant_page(out: Path, participant: str) -> Path:
     participant : str
         ``sub-01``.
     """
-    files = find_features(out)
-    files = files[files["participant_id"] == participant]
-    keys = [*ENTITIES, "space", "desc"]
+    files = find_features(out, participant)
+    keys = [*ENTITIES, "desc"]
     named = files.assign(scan=[_name(row) for row in files[keys].to_dict("records")])
     scans = [_scan(name, rows) for name, rows in named.groupby("scan")]
     values = {
@@ -53,7 +53,7 @@ def participant_page(out: Path, participant: str) -> Path:
 
 def _name(row: Mapping[str, Any]) -> str:
     pairs = [f"{key} {row[key]}" for key in ENTITIES if not pd.isna(row[key])]
-    return ", ".join([*pairs, f"space {row['space']}", f"cleaned by {row['desc']}"])
+    return ", ".join([*pairs, f"cleaned by {row['desc']}"])
 
 
 def _failures(out: Path, participant: str) -> list[dict[str, str]]:
@@ -82,10 +82,7 @@ def _scan(name: str, files: pd.DataFrame) -> dict[str, Any]:
         "summary": {"scan": name}
         | {heading: measured.get(key) for key, heading in SUMMARY.items()},
         "motion": _motion(moved, kept, series),
-        "atlases": [
-            _atlas(files[files["atlas"] == row["atlas"]], row, kept)
-            for row in series.to_dict("records")
-        ],
+        "atlases": [_atlas(files, row, kept) for row in series.to_dict("records")],
     }
 
 
@@ -110,7 +107,7 @@ def _atlas(
     files: pd.DataFrame, row: Mapping[str, Any], kept: np.ndarray | None
 ) -> dict[str, Any]:
     same = files
-    for key in ("seg", "scale"):
+    for key in GRID:
         missing = pd.isna(row[key])
         same = same[same[key].isna() if missing else same[key] == row[key]]
     series, names = store.read_series(Path(row["path"]))
@@ -122,9 +119,7 @@ def _atlas(
         kept = np.ones(len(series), bool)
     least = float(sidecar.get("MinCoverage", 0.5))
     return {
-        "name": " ".join(
-            row[k] for k in ("atlas", "seg", "scale") if not pd.isna(row[k])
-        ),
+        "name": " ".join(row[key] for key in GRID if not pd.isna(row[key])),
         "sentence": f"{len(names)} regions, {dead.sum()} of them n/a.",
         "carpet": figures.carpet(series, kept),
         "matrix": figures.matrix(store.read_matrix(pearson)[0]) if pearson else None,
