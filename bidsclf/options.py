@@ -3,10 +3,13 @@
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 
 from bidsclf.errors import ConfigError
+
+DATA = Path(__file__).parent / "data"
 
 
 def did_you_mean(word: str, known: tuple[str, ...] | list[str]) -> str:
@@ -36,6 +39,17 @@ def names(package: str) -> tuple[str, ...]:
         raise ConfigError(f"{package} is not a package of options.")
     modules = (m.name for m in iter_modules(spec.submodule_search_locations))
     return tuple(sorted(m for m in modules if not m.startswith("_")))
+
+
+def data_names(folder: str) -> tuple[str, ...]:
+    """List the JSON files in a folder of ``bidsclf/data``, sorted, without suffix.
+
+    Examples
+    --------
+    >>> data_names("no such folder")
+    ()
+    """
+    return tuple(sorted(path.stem for path in (DATA / folder).glob("*.json")))
 
 
 def load(package: str, option: str) -> ModuleType:

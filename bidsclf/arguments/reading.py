@@ -1,0 +1,296 @@
+"""A namespace of text, and a TOML file, to settings; all that is wrong at once."""
+
+import argparse
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bidsclf.arguments.table import every, is_many, listed, settings
+from bidsclf.config import LEVELS, Config, from_plain
+from bidsclf.errors import ConfigError
+from bidsclf.options import did_you_mean, load
+
+PREFIXES = {  # labels are taken with or without the key of their entity
+    "--participant-label": "sub-", "--session-label": "ses-",
+    "--task-id": "task-", "--run-id": "run-",
+}  # fmt: skip
+MOVED = {  # what an extraction setting means where extracted files are read
+    "extract.atlases": "cohort.atlas",
+    "extract.denoise.strategy": "cohort.desc",
+    "selection.space": "cohort.space",
+    "selection.participant_label": "cohort.participant_label",
+    "selection.session_label": "cohort.session_label",
+    "selection.task_id": "cohort.task_id",
+    "selection.run_id": "cohort.run_id",
+}
+GIGABYTES = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
+MUST_EXIST = ("--bids-filter-file", "--nipype-plugin-file", "--derivatives", "--model")
+NAMED = ("--features", "--atlases", "--denoise-strategy")
+
+
+class _Problems(list[str]):
+    """What is wrong so far."""
+
+    def collect(self, step: Callable[..., Any], *given: Any) -> Any:
+        """Return what a step returns, or None and keep what it says is wrong."""
+        try:
+            return step(*given)
+        except ConfigError as error:
+            self.extend(line for line in str(error).splitlines() if line not in self)
+            return None
+
+
+def _read_toml(path: str | None) -> dict[str, Any]:
+    if not path:
+        raise ConfigError("--config-file takes a value: TOML.")
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config-file {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigError(f"--config-file {path} is not TOML: {error}.") from error
+
+
+def _labels(option: str, texts: list[str]) -> list[str]:
+    words = [word for text in texts for word in str(text).split()]
+    return [word.removeprefix(PREFIXES[option]) for word in words]
+
+
+def _gigabytes(text: str) -> float:
+    """Return fMRIPrep's spelling of memory in GB; a bare number is MB."""
+    match = re.fullmatch(r"([0-9.]+)\s*([KMGT]?)B?", str(text).strip(), re.IGNORECASE)
+    if not match or match[1].count(".") > 1 or match[1] == ".":
+        raise ConfigError(f"--mem is {text!r}; it takes a size such as 8G or 8000M.")
+    gigabytes = float(match[1]) * GIGABYTES[match[2].upper() or "M"]
+    if gigabytes < 0.1:
+        raise ConfigError(
+            f"--mem {text} is {gigabytes:g} GB, too little to start; did you mean"
+            f" {match[1]}G?"
+        )
+    return gigabytes
+
+
+def _value(option: str, given: Any) -> Any:
+    """Return the plain value of an option's text."""
+    known = settings()[option][1]
+    if given is None or given == []:
+        raise ConfigError(f"{option} takes a value.")
+    if option in PREFIXES:
+        return _labels(option, given)
+    if option == "--dummy-scans" and given == "auto":
+        return None
+    if option == "--mem":
+        return _gigabytes(given)
+    if option == "--derivatives":
+        return re.sub(r"^[A-Za-z0-9]+=", "", given)
+    return list(dict.fromkeys(given)) if is_many(known) else given
+
+
+def _put(plain: dict[str, Any], path: str, value: Any) -> None:
+    *parts, name = path.split(".")
+    for part in parts:
+        plain = plain.setdefault(part, {})
+        if not isinstance(plain, dict):  # the file has no table there; it is reported
+            return
+    plain[name] = value
+
+
+def _get(plain: dict[str, Any], path: str) -> Any:
+    value: Any = plain
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _stem(text: str) -> str:
+    """Return a name, or a file's name without its suffixes, as an entity value."""
+    name = Path(text).name.partition(".")[0] if Path(text).suffix else text
+    return re.sub(r"[^0-9A-Za-z]", "", name)
+
+
+def _moved(path: str, value: Any) -> Any:
+    """Return what an extraction setting says about the files to read."""
+    if path == "extract.atlases":
+        if len(value) != 1:
+            raise ConfigError(
+                f"--atlases names {len(value)}: {' '.join(value)}; a group analysis"
+                " reads exactly one."
+            )
+        return _stem(value[0])
+    return _stem(value) if path == "extract.denoise.strategy" else value
+
+
+def _asked(namespace: argparse.Namespace, plain: dict[str, Any]) -> Iterator[str]:
+    """Lay the command line over the settings of the file; yield what is wrong."""
+    given, where = vars(namespace), settings()
+    level = given.get("level", plain.get("level"))
+    for option in every():
+        path = where[option.name][0]
+        if path not in given:
+            continue
+        try:
+            if level in LEVELS and level not in option.levels:
+                raise ConfigError(
+                    f"{option.name} acts at {' and '.join(option.levels)},"
+                    f" and this is {level}; drop it."
+                )
+            value = _value(option.name, given[path])
+            if level in ("group", "predict") and path in MOVED:
+                value, path = _moved(path, value), MOVED[path]
+            _put(plain, path, value)
+        except ConfigError as error:
+            yield str(error)
+
+
+def _unknown(words: list[str]) -> Iterator[str]:
+    flags = [flag for option in every() for flag in option.flags]
+    dashed = [word for word in words if re.match(r"-+[A-Za-z]", word)]
+    for word in dashed:
+        name = word.partition("=")[0]
+        yield f"no option {name}.{did_you_mean(name, flags)} --help lists them all."
+    if words and not dashed:
+        yield f"too many words: {' '.join(words)}. Options come with a dash."
+
+
+def _positionals(namespace: argparse.Namespace, plain: dict[str, Any]) -> Iterator[str]:
+    for name in ("bids_dir", "output_dir", "level"):
+        if name in namespace:
+            plain[name] = getattr(namespace, name)
+    missing = [n for n in ("bids_dir", "output_dir", "level") if not plain.get(n)]
+    if missing and not namespace.unknown:
+        yield (
+            f"{', '.join(missing)} missing; the first three words are"
+            f" BIDS_DIR OUTPUT_DIR and one of {', '.join(LEVELS)}."
+        )
+
+
+def _absolute(plain: dict[str, Any]) -> None:
+    """Make every path absolute, since nodes work in folders of their own."""
+    paths = [path for path, known in settings().values() if "Path" in str(known.type)]
+    for path in paths:
+        if isinstance(value := _get(plain, path), str) and value:
+            _put(plain, path, str(Path(value).expanduser().absolute()))
+    for option in ("--atlases", "--denoise-strategy"):
+        path, value = settings()[option][0], _get(plain, settings()[option][0])
+        if isinstance(value, list):
+            _put(plain, path, [_located(option, text) for text in value])
+        elif isinstance(value, str):
+            _put(plain, path, _located(option, value))
+
+
+def _located(option: str, text: Any) -> Any:
+    if not isinstance(text, str) or text in listed(option) or not Path(text).exists():
+        return text
+    return str(Path(text).absolute())
+
+
+def _missing_files(plain: dict[str, Any]) -> Iterator[str]:
+    for option in MUST_EXIST:
+        value = _get(plain, settings()[option][0])
+        if isinstance(value, str) and not Path(value).exists():
+            yield f"{option} {value} does not exist."
+    bids_dir = plain.get("bids_dir")
+    if isinstance(bids_dir, str) and not Path(bids_dir).is_dir():
+        yield f"BIDS_DIR {bids_dir} is not a folder."
+    if plain.get("level") == "predict" and not plain.get("model"):
+        yield "predict needs --model, the folder of a trained model."
+
+
+def _unwritable(plain: dict[str, Any]) -> Iterator[str]:
+    work = _get(plain, "run.work_dir")
+    for name, value in (("OUTPUT_DIR", plain.get("output_dir")), ("--work-dir", work)):
+        if not isinstance(value, str):
+            continue
+        nearest = next(p for p in (Path(value), *Path(value).parents) if p.exists())
+        if not nearest.is_dir():
+            yield f"{name} {value}: {nearest} is a file; name a folder."
+        elif not os.access(nearest, os.W_OK):
+            yield f"{name} {value}: {nearest} cannot be written to by this user."
+        yield from _inside_input(plain, name, Path(value))
+
+
+def _inside_input(plain: dict[str, Any], name: str, folder: Path) -> Iterator[str]:
+    if plain.get("level") != "participant":
+        return
+    for title, value in (
+        ("BIDS_DIR", plain.get("bids_dir")),
+        ("-d", plain.get("derivatives")),
+    ):
+        if isinstance(value, str) and folder.resolve().is_relative_to(
+            Path(value).resolve()
+        ):
+            yield (
+                f"{name} {folder} lies inside {title} {value}, and the input is never"
+                " written to. Name a folder outside it."
+            )
+
+
+def _unknown_names(plain: dict[str, Any]) -> Iterator[str]:
+    for option in NAMED:
+        known = listed(option)
+        value = _get(plain, settings()[option][0])
+        for text in value if isinstance(value, list) else filter(None, [value]):
+            is_known = not known or text in known or Path(str(text)).is_file()
+            if not is_known:
+                yield (
+                    f"{option}: no {text!r}, neither a name nor a file; there are:"
+                    f" {', '.join(known)}.{did_you_mean(str(text), list(known))}"
+                )
+
+
+def unknown_models(models: tuple[str, ...]) -> list[str]:
+    """Return what is wrong with names of models; imports their families."""
+    problems = _Problems()
+    for option in models:
+        family = problems.collect(load, "bidsclf.models", option)
+        members = list(family.VARIANTS) if family else []
+        if members and option not in members:
+            problems.append(
+                f"no model {option!r}; there are: {', '.join(members)}."
+                f"{did_you_mean(option, members)}"
+            )
+    return problems
+
+
+def _pointless(namespace: argparse.Namespace, plain: dict[str, Any]) -> Iterator[str]:
+    if _get(plain, "folds.scheme") != "loso":
+        return
+    for option in ("--n-folds", "--n-repeats"):
+        if settings()[option][0] in namespace:
+            yield f"{option} and --cv loso: it has one fold a site. Drop one of them."
+
+
+def to_config(namespace: argparse.Namespace) -> Config:
+    """Return the settings of a run.
+
+    Parameters
+    ----------
+    namespace : argparse.Namespace
+        From ``parse``. A setting of ``--config-file`` stands where the command
+        line says nothing.
+
+    Raises
+    ------
+    ConfigError
+        Everything that is wrong, one problem a line.
+    """
+    problems = _Problems(_unknown(namespace.unknown))
+    plain: dict[str, Any] = {}
+    if "config_file" in namespace:
+        plain = problems.collect(_read_toml, namespace.config_file) or {}
+    problems += _positionals(namespace, plain)
+    problems += _asked(namespace, plain)
+    _absolute(plain)
+    problems += _pointless(namespace, plain)
+    for check in (_missing_files, _unwritable, _unknown_names):
+        problems += check(plain)
+    required = {"bids_dir": ".", "output_dir": ".", "level": "participant"}
+    config: Config | None = problems.collect(from_plain, Config, required | plain)
+    if config is None or problems:
+        models = _get(plain, "analysis.models")
+        problems += unknown_models(tuple(models)) if isinstance(models, list) else []
+        raise ConfigError("\n".join(problems))
+    return config

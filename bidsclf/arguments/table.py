@@ -1,0 +1,188 @@
+"""Every option: its words, and the levels where it acts.
+
+Defaults, bounds and choices stand in ``config``; this table adds what is read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, fields, is_dataclass
+from typing import Any, get_args, get_origin
+
+from bidsclf.config import LEVELS, Config
+from bidsclf.options import data_names, names
+
+PARTICIPANT, GROUP, PREDICT = ((level,) for level in LEVELS)
+COHORT = GROUP + PREDICT
+RUN = "how the work is done"  # group of the options that change no result
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of the command line.
+
+    Attributes
+    ----------
+    name : str
+        The long spelling; ``config`` has a setting of this option.
+    metavar, help : str
+    levels : tuple of str
+        Where it acts; elsewhere it is refused.
+    aliases : tuple of str
+        Other spellings; underscores for dashes are understood without.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    levels: tuple[str, ...] = LEVELS
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Every spelling, the short one first, those with underscores last."""
+        short = tuple(flag for flag in self.aliases if not flag.startswith("--"))
+        long = (self.name, *(flag for flag in self.aliases if flag.startswith("--")))
+        underscored = (f"--{flag[2:].replace('-', '_')}" for flag in long)
+        return tuple(dict.fromkeys((*short, *long, *underscored)))
+
+
+GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
+    (
+        "which scans and people",
+        (
+            Option("--derivatives", "fmriprep=PATH", "fMRIPrep's output, where BIDS_DIR"
+                   " is the raw dataset", PARTICIPANT, ("-d",)),
+            Option("--participant-label", "LABEL", "people, with or without 'sub-'"),
+            Option("--session-label", "LABEL", "sessions, with or without 'ses-'"),
+            Option("--task-id", "LABEL", "tasks", aliases=("-t",)),
+            Option("--run-id", "LABEL", "runs"),
+            Option("--space", "SPACE", "template of the images"),
+            Option("--bids-filter-file", "JSON", "pybids filters, as fMRIPrep takes"
+                   " them", PARTICIPANT),
+            Option("--bids-database-dir", "PATH", "folder of a pybids database to use"
+                   " or make", PARTICIPANT),
+        ),
+    ),
+    (
+        "what is computed from a scan",
+        (
+            Option("--features", "NAME", "files in bidsclf/features", PARTICIPANT),
+            Option("--atlases", "NAME|PATH", "atlases by name, or a NIfTI file with a"
+                   " table beside it; at group and predict exactly one"),
+            Option("--denoise-strategy", "NAME|JSON", "confounds that are removed, by"
+                   " name or as a JSON file of columns; at group and predict, which"
+                   " of the strategies there are is read"),
+            Option("--smoothing-fwhm", "MM", "Gaussian smoothing", PARTICIPANT),
+            Option("--high-pass", "HZ", "lower edge of the filter", PARTICIPANT),
+            Option("--low-pass", "HZ", "upper edge of the filter", PARTICIPANT),
+            Option("--fd-thresh", "MM", "volumes with a larger framewise displacement"
+                   " are censored", PARTICIPANT),
+            Option("--min-time", "S", "seconds a run keeps at least; a shorter one"
+                   " fails", PARTICIPANT),
+            Option("--dummy-scans", "auto|N", "volumes dropped at the start; auto takes"
+                   " those that fMRIPrep flagged", PARTICIPANT),
+            Option("--min-coverage", "SHARE", "a region with a smaller share of its"
+                   " voxels in the brain mask is n/a", PARTICIPANT),
+        ),
+    ),
+    (
+        "who is told apart, and how well (group)",
+        (
+            Option("--target", "COLUMN", "column of participants.tsv with two values",
+                   GROUP),
+            Option("--positive-label", "VALUE", "the value that is scored as 1", GROUP),
+            Option("--site-column", "COLUMN", "column of the site", COHORT),
+            Option("--models", "NAME", "models to fit", GROUP),
+            Option("--cv", "SCHEME", "folds over people, or leave one site out",
+                   GROUP),
+            Option("--n-folds", "N", "folds of kfold", GROUP),
+            Option("--n-repeats", "N", "repeats of kfold", GROUP),
+            Option("--n-bootstrap", "N", "resamples behind each interval", GROUP),
+            Option("--runs", "HOW", "several runs of a person become one row, or stay"
+                   " rows of that person", COHORT),
+            Option("--analysis-id", "ID", "name of the analysis' folder; letters and"
+                   " digits", COHORT),
+            Option("--seed", "N", "root of all randomness", GROUP),
+            Option("--device", "DEVICE", "where networks are trained", COHORT),
+        ),
+    ),
+    (
+        "a trained model and new people (predict)",
+        (
+            Option("--model", "BUNDLE", "folder of the trained model, such as"
+                   " OUTPUT_DIR/derivatives/main/models/fc-svm/final", PREDICT),
+        ),
+    ),
+    (
+        RUN,
+        (
+            Option("--work-dir", "PATH", "folder of intermediate files",
+                   aliases=("-w",)),
+            Option("--nprocs", "N", "processes at once",
+                   aliases=("--nthreads", "--n-cpus")),
+            Option("--omp-nthreads", "N", "threads a process"),
+            Option("--mem", "SIZE", "memory that may be used, such as 8G or 8000M; a"
+                   " bare number is MB", aliases=("--mem-mb",)),
+            Option("--nipype-plugin-file", "YAML", "nipype plugin and its arguments,"
+                   " for a cluster"),
+            Option("--stop-on-first-crash", "", "start nothing more after a failure"),
+            Option("--dry-run", "", "print what would be done and written, do nothing"),
+            Option("--force", "", "compute again what is already done"),
+            Option("--reports-only", "", "write the pages again from what is there"),
+            Option("--clean-workdir", "", "empty the work folder first"),
+            Option("--verbose", "", "say more; twice for all", aliases=("-v",)),
+        ),
+    ),
+)  # fmt: skip
+
+
+def every() -> Iterator[Option]:
+    """Yield every option in the order of the help text."""
+    for _, options in GROUPS:
+        yield from options
+
+
+def _walk(kind: Any, path: str = "") -> Iterator[tuple[str, Field[Any]]]:
+    for known in fields(kind):
+        if is_dataclass(known.type):
+            yield from _walk(known.type, f"{path}{known.name}.")
+        else:
+            yield f"{path}{known.name}", known
+
+
+def settings() -> dict[str, tuple[str, Field[Any]]]:
+    """Return, for each option, the path of its setting in Config and the field.
+
+    Examples
+    --------
+    >>> settings()["--cv"][0], settings()["--cv"][1].default
+    ('folds.scheme', 'kfold')
+    """
+    found: dict[str, tuple[str, Field[Any]]] = {}
+    for path, known in _walk(Config):
+        found.setdefault(known.metadata.get("option", path), (path, known))
+    return found
+
+
+def is_many(known: Field[Any]) -> bool:
+    """Return whether a setting takes several values."""
+    return get_origin(known.type) is tuple
+
+
+def is_number(known: Field[Any], kind: type) -> bool:
+    """Return whether a setting is an int, or a float, or may be None."""
+    return known.type is kind or kind in get_args(known.type)
+
+
+def choices(option: str, known: Field[Any]) -> tuple[str, ...]:
+    """Return all that an option takes, or nothing where that is open."""
+    if option == "--features":
+        return names("bidsclf.features")
+    return tuple(known.metadata.get("choices", ()))
+
+
+def listed(option: str) -> tuple[str, ...]:
+    """Return what an option knows by name, found by listing a folder."""
+    folders = {"--atlases": "atlases", "--denoise-strategy": "strategies"}
+    if option == "--models":
+        return names("bidsclf.models")
+    return data_names(folders[option]) if option in folders else ()
