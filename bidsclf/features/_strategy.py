@@ -1,0 +1,121 @@
+"""A denoising strategy: a file that names what is removed."""
+
+import json
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bidsclf.errors import ConfigError
+from bidsclf.options import did_you_mean
+
+FD = "framewise_displacement"
+AXES = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
+BASES = {
+    "motion": AXES,
+    "wm_csf": ("csf", "white_matter"),
+    "global_signal": ("global_signal",),
+}
+SUFFIXES = {
+    "basic": ("",),
+    "derivatives": ("", "_derivative1"),
+    "power2": ("", "_power2"),
+    "full": ("", "_derivative1", "_power2", "_derivative1_power2"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """A strategy file: nilearn's preset with its options, or a list of columns.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without extension; the ``desc-`` of the outputs.
+    preset : str or None
+        ``denoise_strategy`` of nilearn's ``load_confounds_strategy``.
+    options : dict
+        Its keyword arguments.
+    columns : tuple of str
+        Names or glob patterns, where there is no preset.
+    """
+
+    name: str
+    preset: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+
+    def missing(self, present: list[str]) -> list[str]:
+        """Return what the strategy needs and a table with these columns lacks."""
+        needed = [
+            base + suffix
+            for key, bases in BASES.items()
+            if key in self.options
+            for suffix in SUFFIXES[self.options[key]]
+            for base in bases
+        ]
+        if self.preset == "scrubbing":
+            needed += [FD, "std_dvars"]
+        if self.preset == "compcor":
+            needed.append("a_comp_cor_*")
+        needed += self.columns
+        return [n for n in needed if not any(fnmatchcase(p, n) for p in present)]
+
+
+def strategy_names() -> tuple[str, ...]:
+    """List the strategies of ``data/strategies``.
+
+    Examples
+    --------
+    >>> strategy_names()
+    ('aroma', 'compcor', 'scrubbing', 'simple', 'simple+gsr')
+    """
+    folder = files("bidsclf") / "data" / "strategies"
+    return tuple(
+        sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".json"))
+    )
+
+
+def load_strategy(name_or_path: str) -> Strategy:
+    """Read a named strategy, or a user's JSON file ``{"columns": [...]}``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such name and no such file, or the file is not a strategy.
+    """
+    known = strategy_names()
+    folder = files("bidsclf") / "data" / "strategies"
+    path = Path(name_or_path)
+    if name_or_path in known:
+        text = (folder / f"{name_or_path}.json").read_text(encoding="utf-8")
+        name = name_or_path
+    elif path.is_file():
+        text, name = path.read_text(encoding="utf-8", errors="replace"), path.stem
+    else:
+        raise ConfigError(
+            f"--denoise-strategy is {name_or_path!r}; it takes a strategy's"
+            f" name or a JSON file of columns."
+            f" The names are: {', '.join(known)}.{did_you_mean(name_or_path, known)}"
+        )
+    try:
+        values = json.loads(text)
+        return Strategy(
+            name=name,
+            preset=values.get("strategy"),
+            options=values.get("options", {}),
+            columns=_columns(values),
+        )
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: not a denoising strategy ({error})."
+            ' It is JSON such as {"columns": ["trans_?", "rot_?", "csf"]}.'
+        ) from error
+
+
+def _columns(values: dict[str, Any]) -> tuple[str, ...]:
+    columns = values.get("columns", [] if "strategy" in values else None)
+    if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
+        raise ValueError("no list of text named 'columns'")
+    return tuple(columns)
