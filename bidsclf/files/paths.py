@@ -8,7 +8,7 @@ from bidsclf.errors import InputError
 
 ORDER = (  # BIDS 1.11 order of the entities that occur here
     "sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part",
-    "space", "res", "atlas", "seg", "scale", "label", "stat", "desc",
+    "chunk", "space", "cohort", "res", "atlas", "seg", "scale", "label", "stat", "desc",
 )  # fmt: skip
 PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9]+)$")
 

@@ -134,9 +134,7 @@ def write_roots(out: Path, roots: Roots) -> list[Path]:
         _text(out / "README.md", README.format(name=roots.name)),
     ]
     for atlas in roots.atlases:
-        label = paths.label(atlas.atlas)
-        path = out / f"atlas-{label}_description.json"
-        written.append(_keep(path, {"Name": label} | dict(atlas.meta)))
+        written += _write_atlas(out, atlas)
     if roots.descriptions:
         written.append(_write_descriptions(out, roots.descriptions))
     if roots.participants is not None:
@@ -170,6 +168,21 @@ def _description(out: Path, roots: Roots) -> dict[str, Any]:
         "DatasetType": "derivative",
         "GeneratedBy": [own, *map(dict, roots.generated_by)],
     } | ({"DatasetLinks": links} if links else {})
+
+
+def _write_atlas(out: Path, atlas: AtlasOutput) -> list[Path]:
+    """Write what an atlas is, and the table of its regions in column order."""
+    label = paths.label(atlas.atlas)
+    parts = {"atlas": label, "seg": atlas.seg, "scale": atlas.scale}
+    stem = "_".join(f"{k}-{paths.label(v)}" for k, v in parts.items() if v)
+    table = pd.DataFrame(
+        {"index": range(1, len(atlas.regions) + 1), "name": list(atlas.regions)}
+    )
+    meta = {"Name": label} | dict(atlas.meta)
+    return [
+        _keep(out / f"atlas-{label}_description.json", meta),
+        _text(out / f"{stem}_dseg.tsv", store.to_tsv(table)),
+    ]
 
 
 def _write_descriptions(out: Path, descriptions: Mapping[str, str]) -> Path:

@@ -1,0 +1,133 @@
+"""Which derivatives of seam 1 are read: one atlas, one desc, one space, one task."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from bidsclf.config import CohortConfig, SelectionConfig
+from bidsclf.errors import ConfigError, NothingMatched
+from bidsclf.files.derivatives import find_features
+from bidsclf.files.people import ID, listed, with_prefix
+from bidsclf.options import did_you_mean
+
+RUN = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
+ATLAS, DESC, SPACE = ("atlas", "seg", "scale"), ("desc",), ("space", "res")
+
+
+def choose_scans(
+    out: Path, config: CohortConfig, selection: SelectionConfig | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return one row a scan, with the paths of its tables.
+
+    Parameters
+    ----------
+    out : Path
+        Root of seam 1.
+    config : CohortConfig
+        ``atlas``, ``desc`` and ``space`` are used; None takes the only one.
+    selection : SelectionConfig, optional
+        Participants, sessions, tasks and runs to keep; its space is not used.
+
+    Returns
+    -------
+    scans : DataFrame
+        participant_id, the entities of the run ('' where absent), then a
+        column of paths for 'timeseries', 'quality' and each stat of a relmat
+        (missing where the file is); sorted by participant_id and run.
+    chosen : dict
+        atlas, seg, scale, desc, space and res of the files.
+
+    Raises
+    ------
+    NothingMatched
+        There are no features, or none of the selected people and runs.
+    ConfigError
+        Several atlases, descs, spaces or tasks and none chosen, or the chosen
+        one is not there; the message lists what there is.
+    """
+    files = find_features(out)
+    entities = [*ATLAS, *DESC, *SPACE, *RUN]
+    files[entities] = files[entities].astype(object).where(files[entities].notna(), "")
+    tables = files[files["suffix"].isin(("timeseries", "relmat"))]
+    if tables.empty:
+        raise NothingMatched(
+            f"{out}: no timeseries.tsv and no relmat.tsv below sub-*/; the group level"
+            " reads what the participant level wrote. Run that first."
+        )
+    tables = _selected(tables, selection or SelectionConfig())
+    tables = _narrow(tables, ATLAS, config.atlas, "--atlas")
+    tables = _narrow(tables, DESC, config.desc, "--desc")
+    tables = _narrow(tables, SPACE, config.space, "--space")
+    tables = _narrow(tables, ("task",), None, "--task-id")
+    chosen = tables[[*ATLAS, *DESC, *SPACE]].iloc[0].to_dict()
+    quality = files[files["suffix"] == "quality"]
+    for name in (*DESC, *SPACE):
+        quality = quality[quality[name] == chosen[name]]
+    return _scans(tables, quality), {k: v for k, v in chosen.items() if v}
+
+
+def _scans(tables: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
+    """Turn one row a file into one row a scan."""
+    keys = [ID, *RUN]
+    held = tables["stat"].where(tables["suffix"] == "relmat", tables["suffix"])
+    wide = tables.assign(held=held).pivot(index=keys, columns="held", values="path")
+    measured = quality.set_index(keys)["path"].rename("quality")
+    return wide.join(measured).reset_index().rename_axis(columns=None)
+
+
+def _selected(tables: pd.DataFrame, selection: SelectionConfig) -> pd.DataFrame:
+    wanted = {
+        ("--participant-label", ID): [
+            with_prefix(p) for p in selection.participant_label
+        ],
+        ("--session-label", "session"): selection.session_label,
+        ("--task-id", "task"): selection.task_id,
+        ("--run-id", "run"): selection.run_id,
+    }
+    for (option, column), words in wanted.items():
+        known = [value for value in tables[column].unique() if value]
+        absent = [word for word in words if word not in known]
+        if absent:
+            raise NothingMatched(
+                f"{option} {absent[0]}: there are no features of it;"
+                f" there are: {listed(known, 10)}.{did_you_mean(absent[0], known)}"
+            )
+        if words:
+            tables = tables[tables[column].isin(words)]
+    if tables.empty:
+        raise NothingMatched(
+            "no features are of the selected participants, sessions, tasks and runs"
+            " at once. Select fewer options."
+        )
+    return tables
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^0-9a-z]", "", text.lower())
+
+
+def _narrow(
+    tables: pd.DataFrame, entities: tuple[str, ...], wanted: str | None, option: str
+) -> pd.DataFrame:
+    """Keep the files of one value of the entities, the wanted or the only one."""
+    values = tables[entities[0]].copy()
+    for name in entities[1:]:
+        values += tables[name].map(lambda v, name=name: f"_{name}-{v}" if v else "")
+    known = sorted(values.unique())
+    matched = known
+    if wanted is not None:
+        exact = [value for value in known if _plain(value) == _plain(wanted)]
+        start = [v for v in known if _plain(v.partition("_")[0]) == _plain(wanted)]
+        matched = exact or start
+    if not matched:
+        raise ConfigError(
+            f"{option} {wanted}: no features of it;"
+            f" there are: {', '.join(known)}.{did_you_mean(wanted or '', known)}"
+        )
+    if len(matched) > 1:
+        raise ConfigError(
+            f"the features are of {len(matched)} kinds: {', '.join(matched)};"
+            f" a cohort has one. Choose with {option}."
+        )
+    return tables[values == matched[0]]

@@ -1,0 +1,235 @@
+"""From a dataset to scans: what there is, and what cannot be used and why."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bidsclf.config import SelectionConfig
+from bidsclf.errors import InputError, NothingMatched
+from bidsclf.files import filters, index, paths, sidecars, store
+from bidsclf.files.filters import Image
+from bidsclf.scan import Scan
+
+DESCS = {False: "preproc", True: "smoothAROMAnonaggr"}  # fMRIPrep 20.2 to 25
+CONFOUNDS = ("timeseries", "regressors")  # the suffix since 1.5, and before
+APART = ("space", "res", "desc")  # entities that a Scan holds outside its name
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A unit that cannot be worked on, and why; the others go on."""
+
+    unit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found: scans in the order of their names, problems, and notes."""
+
+    scans: tuple[Scan, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def discover(
+    bids_dir: Path,
+    derivatives: Path | None,
+    selection: SelectionConfig,
+    *,
+    aroma: bool = False,
+) -> Discovery:
+    """Find the preprocessed runs of a dataset.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        The raw dataset, or fMRIPrep's derivative dataset itself.
+    derivatives : Path or None
+        fMRIPrep's output; without it ``bids_dir/derivatives/fmriprep`` is tried.
+    selection : SelectionConfig
+        Only the wanted people are indexed.
+    aroma : bool
+        Take the images that ICA-AROMA denoised.
+
+    Raises
+    ------
+    ConfigError
+        There is no derivative dataset, or the filter file is not understood.
+    NothingMatched
+        A participant is unknown, or no image is left.
+    """
+    root, raw, notes = index.find_roots(bids_dir, derivatives)
+    people = index.wanted(root, selection.participant_label)
+    found = index.images(root, people, selection)
+    images = [image for image in found if image.entities.get("desc") == DESCS[aroma]]
+    if not images:
+        raise NothingMatched(_nothing(root, found, DESCS[aroma]))
+    images = filters.select(images, selection)
+    if selection.bids_filter_file is not None:
+        images, said = filters.from_file(images, selection.bids_filter_file)
+        notes = [*notes, *said]
+    images, doubled = _one_resolution(images)
+    scans, problems = _scans(images, root, raw)
+    absent = _without(people, images)
+    if selection.participant_label:
+        problems += [Problem(f"sub-{label}", message) for label, message in absent]
+    else:
+        notes = [*notes, *(f"sub-{label}: {message}" for label, message in absent)]
+    return Discovery(tuple(scans), tuple(problems), (*notes, *doubled))
+
+
+def _nothing(root: Path, found: Sequence[Image], desc: str) -> str:
+    """Say that there is no image of this kind, and what there is instead."""
+    known = filters.known_values(found, "desc")
+    there = (
+        f"there are desc-: {', '.join(known)}" if known else "there is no bold image"
+    )
+    return (
+        f"{root}: no 4D image with desc-{desc}; {there}."
+        " The input is fMRIPrep's output, with --output-spaces of a template."
+    )
+
+
+def _unit(image: Image) -> dict[str, str]:
+    """Return the entities that name the run, in BIDS order; unknown ones last."""
+    given = {k: v for k, v in image.entities.items() if k not in APART}
+    known = {key: given[key] for key in paths.ORDER if key in given}
+    return known | given
+
+
+def _name(entities: dict[str, str]) -> str:
+    return "_".join(f"{key}-{value}" for key, value in entities.items())
+
+
+def _one_resolution(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
+    """Keep one image a run; more than one differ in ``res-`` alone."""
+    runs: dict[str, list[Image]] = {}
+    for image in images:
+        runs.setdefault(_name(_unit(image)), []).append(image)
+    kept, notes = [], []
+    for name, group in sorted(runs.items()):
+        group.sort(key=lambda image: image.entities.get("res", ""))
+        kept.append(group[0])
+        if len(group) > 1:
+            notes.append(
+                f"{name}: {len(group)} resolutions, {group[0].path.name} is taken;"
+                " choose another with --bids-filter-file"
+            )
+    return kept, notes
+
+
+def _without(people: Sequence[str], images: Sequence[Image]) -> list[tuple[str, str]]:
+    """Return the people without an image, each with a message."""
+    there = {image.entities["sub"] for image in images}
+    message = "no image matched the selection; fMRIPrep made none, or a filter drops it"
+    return [(label, message) for label in people if label not in there]
+
+
+def _scans(
+    images: Sequence[Image], root: Path, raw: Path | None
+) -> tuple[list[Scan], list[Problem]]:
+    """Turn images into scans; one that cannot be becomes a problem."""
+    own = sidecars.Sidecars(root)
+    of_raw = sidecars.Sidecars(raw) if raw is not None else None
+    scans, problems = [], []
+    for image in images:
+        try:
+            fields = sidecars.read_metadata(image.path, image.entities, own, of_raw)
+            scans.append(_scan(image, root, fields))
+        except InputError as error:
+            problems.append(Problem(_name(_unit(image)), str(error)))
+    return scans, problems
+
+
+def _scan(image: Image, root: Path, fields: dict[str, Any]) -> Scan:
+    entities = _unit(image)
+    unknown = sorted(set(entities) - set(paths.ORDER))
+    if unknown:
+        raise InputError(
+            f"{image.path.name}: no output can be named after {', '.join(unknown)},"
+            " which is not a BIDS entity of a bold image. Rename the file."
+        )
+    mask, confounds = _first(_masks(image)), _first(_confounds(image))
+    for path in (image.path, mask, confounds):
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: a link without its file.{store.absent(path)}")
+    return Scan(
+        entities=entities,
+        bold=image.path,
+        mask=mask,
+        confounds=confounds,
+        space=image.entities["space"],
+        res=image.entities.get("res"),
+        tr_s=sidecars.repetition_time(fields, image.path),
+        metadata=fields,
+        dataset=root,
+    )
+
+
+def _first(candidates: Iterator[Path]) -> Path | None:
+    """Return the first that is there; a link counts even without its file."""
+    return next((p for p in candidates if p.exists() or p.is_symlink()), None)
+
+
+def _variants(image: Image, drop: tuple[str, ...]) -> Iterator[str]:
+    """Yield the stem of the name without some entities, then without echo and part."""
+    for more in ((), ("echo",), ("echo", "part")):
+        gone = {*drop, *more, "desc"}
+        yield _name({k: v for k, v in image.entities.items() if k not in gone})
+
+
+def _masks(image: Image) -> Iterator[Path]:
+    for stem in _variants(image, ()):
+        for extension in index.EXTENSIONS:
+            yield image.path.with_name(f"{stem}_desc-brain_mask{extension}")
+
+
+def _confounds(image: Image) -> Iterator[Path]:
+    for stem in _variants(image, ("space", "cohort", "res")):
+        for suffix in CONFOUNDS:
+            yield image.path.with_name(f"{stem}_desc-confounds_{suffix}.tsv")
+
+
+def participants(bids_dir: Path, derivatives: Path | None) -> tuple[str, ...]:
+    """Return the labels of everybody in the derivative dataset, sorted."""
+    return index.labels(index.find_roots(bids_dir, derivatives)[0])
+
+
+def participants_table(
+    bids_dir: Path, derivatives: Path | None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the whole table of people, as text, and what its columns mean.
+
+    The raw dataset's table, else the derivative dataset's, else the folders;
+    whoever has a folder and no row gets a row.
+
+    Raises
+    ------
+    InputError
+        The table is unreadable, or has no ``participant_id``.
+    """
+    root, raw, _ = index.find_roots(bids_dir, derivatives)
+    table, columns = pd.DataFrame({"participant_id": pd.Series(dtype=str)}), {}
+    for place in (raw, root):
+        path = place / "participants.tsv" if place is not None else None
+        if path is not None and path.exists():
+            table = store.read_table(path, text=True)
+            sidecar = path.with_suffix(".json")
+            columns = store.read_json(sidecar) if sidecar.exists() else {}
+            break
+    if "participant_id" not in table:
+        raise InputError(
+            f"{path}: no column 'participant_id', which names each person as sub-01;"
+            f" there are: {', '.join(table.columns)}. Rename the column."
+        )
+    bare = table["participant_id"].map(lambda label: filters.bare("sub", str(label)))
+    table = table.assign(participant_id="sub-" + bare)
+    new = sorted(
+        {f"sub-{label}" for label in index.labels(root)} - {*table["participant_id"]}
+    )
+    rows = pd.DataFrame({"participant_id": new})
+    return pd.concat([table, rows], ignore_index=True) if new else table, columns

@@ -1,0 +1,183 @@
+"""Where the images are: pybids, kept to the people that are wanted."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bids.layout import BIDSLayout, BIDSLayoutIndexer
+
+from bidsclf.config import SelectionConfig
+from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.files import paths, store
+from bidsclf.files.filters import Image, bare
+from bidsclf.options import did_you_mean
+
+UNUSED = re.compile(r"/(figures|logs?|anat|fmap|dwi|perf|sourcedata)(/|$)")
+EXTENSIONS = (".nii.gz", ".nii")
+
+
+def find_roots(
+    bids_dir: Path, derivatives: Path | None
+) -> tuple[Path, Path | None, list[str]]:
+    """Return the derivative dataset, the raw one if there is one, and notes.
+
+    Raises
+    ------
+    ConfigError
+        A folder is absent, or only a raw dataset is there.
+    """
+    for option, folder in (("BIDS_DIR", bids_dir), ("-d fmriprep", derivatives)):
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"{option} is {folder}; there is no such folder.")
+    if derivatives is not None:
+        same = derivatives.resolve() == bids_dir.resolve()
+        return derivatives, None if same else bids_dir, []
+    if is_derivative(bids_dir):
+        return bids_dir, None, []
+    nested = bids_dir / "derivatives" / "fmriprep"
+    if nested.is_dir():
+        return nested, bids_dir, [f"-d is not given; {nested} is read"]
+    raise ConfigError(
+        f"{bids_dir}: neither fMRIPrep's output nor a dataset with one in"
+        " derivatives/fmriprep. Name it: -d fmriprep=PATH."
+    )
+
+
+def is_derivative(root: Path) -> bool:
+    """Tell whether a dataset is a derivative, by its description or its files."""
+    path = root / "dataset_description.json"
+    if path.exists():
+        fields = store.read_json(path)
+        kind = fields.get("DatasetType") if isinstance(fields, dict) else None
+        if kind is not None:
+            return bool(kind == "derivative")
+        return bool({"GeneratedBy", "PipelineDescription"} & set(fields))
+    return next(root.glob("sub-*/**/func/*_desc-preproc_bold.*"), None) is not None
+
+
+def labels(root: Path) -> tuple[str, ...]:
+    """Return the labels of the folders ``sub-*``, sorted."""
+    with os.scandir(root) as entries:
+        names = [e.name for e in entries if e.name.startswith("sub-") and e.is_dir()]
+    return tuple(sorted(name.removeprefix("sub-") for name in names))
+
+
+def wanted(root: Path, asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of the people asked for; all if nobody is.
+
+    Raises
+    ------
+    NothingMatched
+        A label is unknown, or the dataset has no people.
+    """
+    known = labels(root)
+    if not known:
+        raise NothingMatched(f"{root}: no folder sub-*, so there is nobody to work on.")
+    people = tuple(dict.fromkeys(bare("sub", label) for label in asked)) or known
+    unknown = [label for label in people if label not in known]
+    if unknown:
+        raise NothingMatched(
+            f"--participant-label {' '.join(unknown)}: not among the {len(known)}"
+            f" people of {root} ({', '.join(known[:5])}{' …' if known[5:] else ''})."
+            f"{did_you_mean(unknown[0], known)}"
+        )
+    return people
+
+
+def images(
+    root: Path, people: Sequence[str], selection: SelectionConfig
+) -> list[Image]:
+    """Return every 4D image of some people, sorted by path.
+
+    Parameters
+    ----------
+    root : Path
+        Derivative dataset; nothing is written there.
+    people : sequence of str
+        Labels; no other person's folder is entered.
+    selection : SelectionConfig
+        ``bids_database_dir`` keeps an index of everybody for later runs.
+
+    Raises
+    ------
+    ConfigError
+        The index would lie in the dataset, or it is of another dataset.
+    """
+    database = selection.bids_database_dir
+    layout = _index(root, people) if database is None else _open(root, database)
+    names = layout.get(
+        subject=list(people),
+        suffix="bold",
+        extension=list(EXTENSIONS),
+        return_type="filename",
+    )
+    if database is not None:
+        _check_fresh(layout, people, database)
+    return [image for image in map(_image, sorted(names)) if image is not None]
+
+
+def _image(name: str) -> Image | None:
+    path = Path(name)
+    try:
+        entities, _, extension = paths.parse(path.name)
+    except InputError:  # hidden leftovers and names that are not BIDS
+        return None
+    return Image(path=path, entities=entities, extension=extension)
+
+
+def _index(
+    root: Path, people: Sequence[str] | None, database: Path | None = None
+) -> BIDSLayout:
+    """Index the images of some people, or of all, without their sidecars."""
+    ignore = [UNUSED, re.compile(r"/\.")]
+    if people is not None and set(people) != set(labels(root)):
+        chosen = "|".join(map(re.escape, people))
+        ignore.append(re.compile(rf"^/sub-(?!({chosen})(/|_|\.|$))"))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
+    return BIDSLayout(
+        root,
+        validate=False,
+        config=["bids", "derivatives"],
+        indexer=indexer,
+        database_path=database,
+    )
+
+
+def _open(root: Path, database: Path) -> BIDSLayout:
+    """Open the index in a folder; make it first if it is not there.
+
+    It is made beside its place and renamed, since jobs may start together.
+    """
+    if database.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(
+            f"--bids-database-dir is {database}, inside the dataset {root}, which"
+            " is never written to. Choose a folder elsewhere."
+        )
+    if not (database / "layout_index.sqlite").exists():
+        database.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=database.parent, prefix=store.PARTIAL))
+        _index(root, None, partial)
+        try:
+            partial.replace(database)
+        except OSError:  # another job was first
+            shutil.rmtree(partial)
+    layout = _index(root, None, database)
+    if Path(layout.root).resolve() != root.resolve():  # pybids takes the index's root
+        raise ConfigError(
+            f"--bids-database-dir {database}: an index of {layout.root}, not of {root}."
+            " Remove the folder or name another."
+        )
+    return layout
+
+
+def _check_fresh(layout: BIDSLayout, people: Sequence[str], database: Path) -> None:
+    """Refuse an index that is older than a person's folder."""
+    missing = sorted(set(people) - set(layout.get_subjects()))
+    if missing:
+        raise ConfigError(
+            f"--bids-database-dir {database}: the index does not know"
+            f" {', '.join(missing[:5])}, who have a folder. Remove it to index anew."
+        )
