@@ -21,11 +21,24 @@ class Classifier(Protocol):
     the ``seed`` given when the model was made.
     """
 
-    def fit(self, x: Any, y: np.ndarray, valid: tuple[Any, np.ndarray] | None) -> Any:
-        """Learn from training rows; ``valid`` is for early stopping only."""
+    def fit(
+        self,
+        x: Any,
+        y: np.ndarray,
+        valid: tuple[Any, np.ndarray] | None = None,
+        people: np.ndarray | None = None,
+    ) -> Any:
+        """Learn from training rows; ``valid`` is for early stopping only.
+
+        ``people`` numbers the person of each row; inner folds keep a person's
+        rows together.
+        """
 
     def predict_score(self, x: Any) -> np.ndarray:
         """Return the score of class 1 in [0, 1], float64 of shape (n,)."""
+
+    def notes(self) -> dict[str, Any]:
+        """Return what the fit chose, as JSON values."""
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write ``model.safetensors`` and return JSON values for model.json."""
@@ -48,12 +61,35 @@ class Variant:
     prepare : callable or None
         ``prepare(x)``: work done once for all folds; it learns nothing.
     harmonize_at : {'input', 'embedding', None}
+    needs_valid : bool
+        Whether the training stops early; if not, the validation part is learned
+        from as well, so that no model throws people away.
     """
 
     input: str
     make: Callable[..., Classifier]
     prepare: Callable[[Any], Sequence[Any]] | None = None
     harmonize_at: str | None = None
+    needs_valid: bool = False
+
+
+def prepared(option: str, loaded: Any) -> Any:
+    """Return what a model takes of what the cohort loaded."""
+    prepare = find(option).prepare
+    return loaded if prepare is None else prepare(loaded)
+
+
+def prepare_key(option: str) -> str:
+    """Return a folder name that models share if they share their prepared rows.
+
+    Examples
+    --------
+    >>> prepare_key("fc-svm") == prepare_key("fc-logistic")
+    True
+    """
+    variant = find(option)
+    how = getattr(variant.prepare, "__name__", "asis").strip("_")
+    return f"{variant.input}-{how.replace('_', '')}"
 
 
 def variants() -> dict[str, Variant]:
