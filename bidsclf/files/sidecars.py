@@ -119,13 +119,14 @@ def read_metadata(
         Of the derivative dataset and of the raw one.
     """
     fields = own.read(image.parent, entities)
+    if "RepetitionTime" in fields:
+        return fields
     source = {key: value for key, value in entities.items() if key not in OWN}
-    found = [own.read(image.parent, source, loose=OWN)]
-    if raw is not None:
+    found = own.read(image.parent, source, loose=OWN)
+    if "RepetitionTime" not in found and raw is not None:
         folder = raw.root / image.parent.relative_to(own.root)
-        found.append(raw.read(folder, source, loose=("echo", "part")))
-    times = [part["RepetitionTime"] for part in found if "RepetitionTime" in part]
-    return fields | {"RepetitionTime": time for time in times[:1]} | fields
+        found = raw.read(folder, source, loose=("echo", "part"))
+    return fields | {k: v for k, v in found.items() if k == "RepetitionTime"}
 
 
 def repetition_time(fields: Mapping[str, Any], image: Path) -> float:
