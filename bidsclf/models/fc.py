@@ -18,7 +18,7 @@ from bidsclf.models._base import Variant
 from bidsclf.models._rows import Edges, canonical_order, check_finite, edges, take
 from bidsclf.models._spd import geometric_mean, log_vectors, map_eigenvalues
 
-COSTS = (
+COSTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # over the mean squared norm; ours
     0.1,
     0.3,
     1.0,
@@ -39,8 +39,8 @@ class KernelClassifier:
     C is chosen by the mean AUC of inner folds of the training rows, the smaller
     of equals, from ``COSTS`` divided by the mean squared distance of a training
     row from their mean: from about the difference of the class means to the
-    widest margin, whatever the unit and the number of edges. Classes
-    weigh the same (ours): their shares in a case-control study are by design.
+    widest margin, whatever the unit and the number of edges. Classes weigh the
+    same (ours): their shares in a case-control study are by design.
 
     The score is the logistic function of the decision value: 0.5 is the
     decision boundary, but a score is **not** a calibrated probability.
