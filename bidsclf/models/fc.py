@@ -19,14 +19,6 @@ from bidsclf.models._rows import Edges, canonical_order, check_finite, edges, ta
 from bidsclf.models._spd import geometric_mean, log_vectors, map_eigenvalues
 
 COSTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # over the mean squared norm; ours
-    0.1,
-    0.3,
-    1.0,
-    3.0,
-    10.0,
-    30.0,
-    100.0,
-)  # over the mean squared norm; ours, see below
 INNER_FOLDS = 5
 TOLERANCE = 1e-6  # of both solvers
 MAX_R = 1 - 1e-7  # keeps arctanh finite; ours
