@@ -1,0 +1,50 @@
+"""NIfTI images of a simulated study: int16 with a slope, the same bytes each time."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from isal import igzip
+
+from bidsclf.files import store
+
+SLOPE = 2.0  # an eighth of the thermal noise: small files, nothing lost
+MNI = 4  # NIfTI's code of the space
+LARGEST = np.iinfo(np.int16).max
+
+
+def digitize(values: np.ndarray) -> np.ndarray:
+    """Return int16 counts of ``SLOPE``."""
+    return np.clip(np.rint(values / SLOPE), 0, LARGEST).astype(np.int16)
+
+
+def write_image(
+    path: Path, counts: np.ndarray, affine: np.ndarray, *, tr_s: float | None = None
+) -> Path:
+    """Write an image of counts.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in .nii.gz.
+    counts : int16 array of shape (Z, Y, X) or (n_volumes, Z, Y, X)
+        The order of the file: x runs fastest. A value is ``SLOPE`` times it.
+    affine : float array of shape (4, 4)
+        Voxel indices (x, y, z) to mm.
+    tr_s : float, optional
+        Repetition time in seconds, for a series.
+    """
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape(counts.shape[::-1])
+    header.set_xyzt_units("mm", "sec")
+    header.set_qform(affine, MNI)
+    header.set_sform(affine, MNI)
+    spacing = nibabel.affines.voxel_sizes(affine)
+    header.set_zooms([*spacing, *([] if tr_s is None else [tr_s])])
+    header.set_slope_inter(SLOPE, 0)
+    header.set_data_offset(352)
+    raw = header.binaryblock + bytes(4) + np.ascontiguousarray(counts).tobytes()
+    with store.atomic(path) as partial:
+        partial.write_bytes(igzip.compress(raw, compresslevel=1, mtime=0))
+    return path

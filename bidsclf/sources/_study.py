@@ -1,0 +1,196 @@
+"""What a simulated study is: its settings, sites, people and planted edges."""
+
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bidsclf.errors import ConfigError
+from bidsclf.files import store
+
+N_FIELDS = 40  # smooth spatial patterns of the noise
+TR_RANGE_S = (0.8, 3.5)
+MIN_SECONDS = 130.0  # above the default --min-time after the first volumes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyConfig:
+    """How a study is simulated.
+
+    Attributes
+    ----------
+    effect : float
+        Strength of the diagnosis on the planted edges; 0 plants nothing.
+    site_effect : float
+        Strength of what differs between scanners; 0 makes them equal.
+    n_sites, n_subjects, n_volumes, n_runs, n_sessions : int
+        ``n_subjects`` counts all sites together; ``n_volumes`` is a typical
+        run's, sites differ around it.
+    resolution_mm : int
+        Voxel size of the standard grid.
+    seed : int
+        Root of every random stream.
+    """
+
+    effect: float = 1.0
+    site_effect: float = 1.0
+    n_sites: int = 4
+    n_subjects: int = 56
+    n_volumes: int = 140
+    n_runs: int = 1
+    n_sessions: int = 1
+    resolution_mm: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        atleast = (
+            ("--effect", self.effect, 0),
+            ("--site-effect", self.site_effect, 0),
+            ("--n-sites", self.n_sites, 1),
+            ("--n-subjects", self.n_subjects, 2 * max(self.n_sites, 1)),
+            ("--n-volumes", self.n_volumes, 60),
+            ("--n-runs", self.n_runs, 1),
+            ("--n-sessions", self.n_sessions, 1),
+            ("--seed", self.seed, 0),
+        )
+        problems = [
+            f"{option} is {value}; it takes {low} or more."
+            for option, value, low in atleast
+            if not value >= low
+        ]
+        if not 2 <= self.resolution_mm <= 8:
+            problems.append(
+                f"--resolution-mm is {self.resolution_mm}; it lies between 2 and 8."
+            )
+        if self.n_subjects < 2 * self.n_sites:
+            problems.append("Each site needs a patient and a control.")
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings, as saved with the study."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A scanner.
+
+    Attributes
+    ----------
+    name : str
+    tr_s : float
+        Repetition time in seconds.
+    n_volumes : int
+    gain, offset : float
+        Intensity is ``gain * signal + offset``; the offset in the units of the
+        image, whose grey matter lies near 1000.
+    noise : float
+        Factor on the thermal noise.
+    texture : tuple of float
+        Factors on the smooth patterns of the noise: what makes a scanner
+        recognizable in connectivity.
+    """
+
+    name: str
+    tr_s: float
+    n_volumes: int
+    gain: float
+    offset: float
+    noise: float
+    texture: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A planted edge: two region names, and the sign in patients (-1 or 1)."""
+
+    a: str
+    b: str
+    sign: int
+
+
+def sites(config: StudyConfig) -> tuple[Site, ...]:
+    """Return the scanners of a study, the same for the same seed."""
+    rng = np.random.default_rng([config.seed, 1])
+    return tuple(
+        _site(number, config, rng.uniform(-1, 1, 5 + N_FIELDS))
+        for number in range(1, config.n_sites + 1)
+    )
+
+
+def _site(number: int, config: StudyConfig, draw: np.ndarray) -> Site:
+    spread = config.site_effect * draw
+    tr_s = round(float(np.clip(2 + 0.5 * spread[0], *TR_RANGE_S)), 2)
+    wanted = round(config.n_volumes * float(np.exp(0.12 * spread[1])))
+    return Site(
+        name=f"site{number:02d}",
+        tr_s=tr_s,
+        n_volumes=max(wanted, int(np.ceil(MIN_SECONDS / tr_s)) + 2),
+        gain=float(np.exp(0.3 * spread[2])),
+        offset=float(60 * abs(spread[3])),
+        noise=float(np.exp(0.3 * spread[4])),
+        texture=tuple(np.exp(0.5 * spread[5:]).round(3).tolist()),
+    )
+
+
+def people(config: StudyConfig) -> pd.DataFrame:
+    """Return the participants.
+
+    Diagnosis alternates within each site, and age and sex are drawn without a
+    look at it: neither they, nor the site, nor motion tells it.
+
+    Returns
+    -------
+    people : DataFrame
+        participant_id, diagnosis, site, age (years), sex.
+    """
+    rng = np.random.default_rng([config.seed, 2])
+    n_people = config.n_subjects
+    width = max(3, len(str(n_people)))
+    places = np.arange(n_people) % config.n_sites
+    turns = np.arange(n_people) // config.n_sites
+    return pd.DataFrame(
+        {
+            "participant_id": [f"sub-{n:0{width}d}" for n in range(1, n_people + 1)],
+            "diagnosis": np.where((turns + places) % 2, "patient", "control"),
+            "site": [f"site{place + 1:02d}" for place in places],
+            "age": rng.uniform(18, 45, n_people).round(1),
+            "sex": rng.choice(["female", "male"], n_people),
+        }
+    )
+
+
+def network_of(region: str) -> str:
+    """Return the functional system of an AAL region.
+
+    Examples
+    --------
+    >>> network_of("Precuneus_L"), network_of("Vermis_10")
+    ('default', 'cerebellum')
+    """
+    for network, patterns in _networks()["networks"].items():
+        if region.startswith(tuple(patterns)):
+            return network
+    return "none"
+
+
+def edges() -> tuple[Edge, ...]:
+    """Return the planted edges: each named pair, left and right."""
+    signs = {"weaker": -1, "stronger": 1}
+    return tuple(
+        Edge(
+            a=f"{pair['a']}_{side}",
+            b=f"{pair['b']}_{side}",
+            sign=signs[pair["patients"]],
+        )
+        for pair in _networks()["edges"]
+        for side in ("L", "R")
+    )
+
+
+def _networks() -> dict[str, Any]:
+    path = files("bidsclf") / "data" / "simulation" / "networks.json"
+    return store.read_json(path)
