@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
@@ -106,6 +106,10 @@ def _shape(kind: Any) -> tuple[Any, bool]:
     return kind, False
 
 
+def _is_required(known: Any) -> bool:
+    return known.default is MISSING and known.default_factory is MISSING
+
+
 def _number(value: Any, kind: type) -> Any:
     try:
         return kind(value) if not isinstance(value, bool) else None
@@ -173,8 +177,10 @@ def from_plain(kind: Any, values: Mapping[str, Any], *, within: str = "") -> Any
             made[name] = _read(known[name], value, place)
         except ConfigError as error:
             problems.append(str(error))
+    required = [name for name, each in known.items() if _is_required(each)]
+    problems += [f"{name} is missing." for name in required if name not in values]
     try:
-        part = kind(**made)
+        part = kind(**made) if made.keys() >= set(required) else None
     except ConfigError as error:
         problems.append(str(error))
     if problems:

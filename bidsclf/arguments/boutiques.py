@@ -6,7 +6,7 @@ from typing import Any
 
 from bidsclf import __version__
 from bidsclf.arguments.parser import parser
-from bidsclf.arguments.table import choices, is_number, settings
+from bidsclf.arguments.table import every, is_number, settings
 from bidsclf.config import LEVELS
 
 FILES = {  # options whose value is one path that exists
@@ -19,10 +19,11 @@ def _input(action: argparse.Action) -> dict[str, Any]:
     long = [f for f in action.option_strings if f.startswith("--") and "_" not in f]
     flag = long[0] if long else ""
     name = flag.lstrip("-").replace("-", "_") or action.dest
+    words = {option.name: option.help for option in every()}
     made: dict[str, Any] = {
         "id": name,
         "name": name.replace("_", " "),
-        "description": (action.help or name).replace("%%", "%"),
+        "description": words.get(flag, action.help or name),
         "optional": bool(flag),
         "type": "String",
         "value-key": f"[{name.upper()}]",
@@ -47,8 +48,8 @@ def _flag_parts(action: argparse.Action, flag: str) -> dict[str, Any]:
         parts |= _number_parts(known)
     if action.nargs == "*":
         parts["list"] = True
-    if choices(flag, known):
-        parts["value-choices"] = list(choices(flag, known))
+    if "choices" in known.metadata:
+        parts["value-choices"] = list(known.metadata["choices"])
     return parts
 
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bidsclf import __version__
-from bidsclf.arguments.table import GROUPS, RUN, Option, choices, is_many, settings
-from bidsclf.arguments.table import listed as known_names
+from bidsclf.arguments.table import GROUPS, RUN, Option, is_many, listed, settings
 from bidsclf.config import LEVELS
 from bidsclf.errors import ConfigError
 
@@ -46,20 +45,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def _help_text(option: Option, known: Any) -> str:
-    allowed = choices(option.name, known) or known_names(option.name)
-    default = known.default
-    if is_many(known):
-        default = " ".join(default)
-    shown = (
-        default is not None
-        and default is not False
-        and default != ""
-        and option.name != "--verbose"
-    )
+    allowed = known.metadata.get("choices") or listed(option.name)
+    default = " ".join(known.default) if is_many(known) else known.default
+    if isinstance(default, float):
+        default = f"{default:g}"
+    is_open = default in (None, "") or known.type is bool or option.name == "--verbose"
+    kind = "of the families" if option.name == "--models" else "one of"
     notes = [
-        f"one of {', '.join(allowed)}" if allowed else "",
-        f"default {default:g}" if isinstance(default, float) else "",
-        f"default {default}" if shown and not isinstance(default, float) else "",
+        f"{kind} {', '.join(allowed)}" if allowed else "",
+        "" if is_open else f"default {default}",
     ]
     extra = "; ".join(note for note in notes if note)
     return (f"{option.help} ({extra})" if extra else option.help).replace("%", "%%")

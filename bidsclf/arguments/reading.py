@@ -1,14 +1,14 @@
 """A namespace of text, and a TOML file, to settings; all that is wrong at once."""
 
 import argparse
-import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bidsclf.arguments.table import every, is_many, listed, settings
+from bidsclf.arguments.disk import disk_problems, get, make_absolute, put
+from bidsclf.arguments.table import every, is_many, settings
 from bidsclf.config import LEVELS, Config, from_plain
 from bidsclf.errors import ConfigError
 from bidsclf.options import did_you_mean, load
@@ -27,8 +27,6 @@ MOVED = {  # what an extraction setting means where extracted files are read
     "selection.run_id": "cohort.run_id",
 }
 GIGABYTES = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
-MUST_EXIST = ("--bids-filter-file", "--nipype-plugin-file", "--derivatives", "--model")
-NAMED = ("--features", "--atlases", "--denoise-strategy")
 
 
 class _Problems(list[str]):
@@ -89,22 +87,6 @@ def _value(option: str, given: Any) -> Any:
     return list(dict.fromkeys(given)) if is_many(known) else given
 
 
-def _put(plain: dict[str, Any], path: str, value: Any) -> None:
-    *parts, name = path.split(".")
-    for part in parts:
-        plain = plain.setdefault(part, {})
-        if not isinstance(plain, dict):  # the file has no table there; it is reported
-            return
-    plain[name] = value
-
-
-def _get(plain: dict[str, Any], path: str) -> Any:
-    value: Any = plain
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
 def _stem(text: str) -> str:
     """Return a name, or a file's name without its suffixes, as an entity value."""
     name = Path(text).name.partition(".")[0] if Path(text).suffix else text
@@ -140,7 +122,7 @@ def _asked(namespace: argparse.Namespace, plain: dict[str, Any]) -> Iterator[str
             value = _value(option.name, given[path])
             if level in ("group", "predict") and path in MOVED:
                 value, path = _moved(path, value), MOVED[path]
-            _put(plain, path, value)
+            put(plain, path, value)
         except ConfigError as error:
             yield str(error)
 
@@ -167,80 +149,6 @@ def _positionals(namespace: argparse.Namespace, plain: dict[str, Any]) -> Iterat
         )
 
 
-def _absolute(plain: dict[str, Any]) -> None:
-    """Make every path absolute, since nodes work in folders of their own."""
-    paths = [path for path, known in settings().values() if "Path" in str(known.type)]
-    for path in paths:
-        if isinstance(value := _get(plain, path), str) and value:
-            _put(plain, path, str(Path(value).expanduser().absolute()))
-    for option in ("--atlases", "--denoise-strategy"):
-        path, value = settings()[option][0], _get(plain, settings()[option][0])
-        if isinstance(value, list):
-            _put(plain, path, [_located(option, text) for text in value])
-        elif isinstance(value, str):
-            _put(plain, path, _located(option, value))
-
-
-def _located(option: str, text: Any) -> Any:
-    if not isinstance(text, str) or text in listed(option) or not Path(text).exists():
-        return text
-    return str(Path(text).absolute())
-
-
-def _missing_files(plain: dict[str, Any]) -> Iterator[str]:
-    for option in MUST_EXIST:
-        value = _get(plain, settings()[option][0])
-        if isinstance(value, str) and not Path(value).exists():
-            yield f"{option} {value} does not exist."
-    bids_dir = plain.get("bids_dir")
-    if isinstance(bids_dir, str) and not Path(bids_dir).is_dir():
-        yield f"BIDS_DIR {bids_dir} is not a folder."
-    if plain.get("level") == "predict" and not plain.get("model"):
-        yield "predict needs --model, the folder of a trained model."
-
-
-def _unwritable(plain: dict[str, Any]) -> Iterator[str]:
-    work = _get(plain, "run.work_dir")
-    for name, value in (("OUTPUT_DIR", plain.get("output_dir")), ("--work-dir", work)):
-        if not isinstance(value, str):
-            continue
-        nearest = next(p for p in (Path(value), *Path(value).parents) if p.exists())
-        if not nearest.is_dir():
-            yield f"{name} {value}: {nearest} is a file; name a folder."
-        elif not os.access(nearest, os.W_OK):
-            yield f"{name} {value}: {nearest} cannot be written to by this user."
-        yield from _inside_input(plain, name, Path(value))
-
-
-def _inside_input(plain: dict[str, Any], name: str, folder: Path) -> Iterator[str]:
-    if plain.get("level") != "participant":
-        return
-    for title, value in (
-        ("BIDS_DIR", plain.get("bids_dir")),
-        ("-d", plain.get("derivatives")),
-    ):
-        if isinstance(value, str) and folder.resolve().is_relative_to(
-            Path(value).resolve()
-        ):
-            yield (
-                f"{name} {folder} lies inside {title} {value}, and the input is never"
-                " written to. Name a folder outside it."
-            )
-
-
-def _unknown_names(plain: dict[str, Any]) -> Iterator[str]:
-    for option in NAMED:
-        known = listed(option)
-        value = _get(plain, settings()[option][0])
-        for text in value if isinstance(value, list) else filter(None, [value]):
-            is_known = not known or text in known or Path(str(text)).is_file()
-            if not is_known:
-                yield (
-                    f"{option}: no {text!r}, neither a name nor a file; there are:"
-                    f" {', '.join(known)}.{did_you_mean(str(text), list(known))}"
-                )
-
-
 def unknown_models(models: tuple[str, ...]) -> list[str]:
     """Return what is wrong with names of models; imports their families."""
     problems = _Problems()
@@ -256,7 +164,7 @@ def unknown_models(models: tuple[str, ...]) -> list[str]:
 
 
 def _pointless(namespace: argparse.Namespace, plain: dict[str, Any]) -> Iterator[str]:
-    if _get(plain, "folds.scheme") != "loso":
+    if get(plain, "folds.scheme") != "loso":
         return
     for option in ("--n-folds", "--n-repeats"):
         if settings()[option][0] in namespace:
@@ -283,14 +191,14 @@ def to_config(namespace: argparse.Namespace) -> Config:
         plain = problems.collect(_read_toml, namespace.config_file) or {}
     problems += _positionals(namespace, plain)
     problems += _asked(namespace, plain)
-    _absolute(plain)
+    make_absolute(plain)
     problems += _pointless(namespace, plain)
-    for check in (_missing_files, _unwritable, _unknown_names):
-        problems += check(plain)
+    problems += disk_problems(plain)
     required = {"bids_dir": ".", "output_dir": ".", "level": "participant"}
     config: Config | None = problems.collect(from_plain, Config, required | plain)
     if config is None or problems:
-        models = _get(plain, "analysis.models")
-        problems += unknown_models(tuple(models)) if isinstance(models, list) else []
+        models = get(plain, "analysis.models") or []
+        asked = [models] if isinstance(models, str) else models
+        problems += unknown_models(tuple(map(str, asked)))
         raise ConfigError("\n".join(problems))
     return config

@@ -173,16 +173,10 @@ def is_number(known: Field[Any], kind: type) -> bool:
     return known.type is kind or kind in get_args(known.type)
 
 
-def choices(option: str, known: Field[Any]) -> tuple[str, ...]:
-    """Return all that an option takes, or nothing where that is open."""
-    if option == "--features":
-        return names("bidsclf.features")
-    return tuple(known.metadata.get("choices", ()))
-
-
 def listed(option: str) -> tuple[str, ...]:
     """Return what an option knows by name, found by listing a folder."""
     folders = {"--atlases": "atlases", "--denoise-strategy": "strategies"}
-    if option == "--models":
-        return names("bidsclf.models")
+    packages = {"--features": "bidsclf.features", "--models": "bidsclf.models"}
+    if option in packages:
+        return names(packages[option])
     return data_names(folders[option]) if option in folders else ()

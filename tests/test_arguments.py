@@ -1,0 +1,248 @@
+"""The command line: spellings, levels, files of settings, all errors at once."""
+
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from bidsclf.arguments import parse, parser, to_config
+from bidsclf.arguments.table import every, settings
+from bidsclf.config import to_plain
+from bidsclf.errors import ConfigError
+
+
+@pytest.fixture
+def folders(tmp_path):
+    (tmp_path / "bids").mkdir()
+    return [str(tmp_path / "bids"), str(tmp_path / "out")]
+
+
+def config(*words):
+    return to_config(parse([str(word) for word in words]))
+
+
+def problems(*words):
+    with pytest.raises(ConfigError) as caught:
+        config(*words)
+    return str(caught.value).splitlines()
+
+
+def test_every_option_has_a_setting():
+    assert {option.name for option in every()} <= set(settings())
+
+
+def test_every_setting_with_an_option_can_be_asked_for():
+    asked = {name for name in settings() if name.startswith("--")}
+    assert asked <= {option.name for option in every()}
+
+
+def test_no_spelling_means_two_things():
+    flags = [flag for option in every() for flag in option.flags]
+    assert len(set(flags)) == len(flags)
+
+
+def test_defaults_are_those_of_the_settings(folders):
+    made = config(*folders, "participant")
+    assert made.folds.n_folds == settings()["--n-folds"][1].default
+
+
+@pytest.mark.parametrize("flag", ["--participant-label", "--participant_label"])
+@pytest.mark.parametrize(
+    "labels", [["sub-01", "02"], ["01 sub-02"], ["01", "--participant_label", "02"]]
+)
+def test_people_are_named_as_fmriprep_names_them(folders, flag, labels):
+    made = config(*folders, "participant", flag, *labels)
+    assert made.selection.participant_label == ("01", "02")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["-w", "W"], ["--work-dir", "W"], ["--work_dir", "W"], ["--work-dir=W"]],
+)
+def test_dashes_underscores_and_equals_signs_are_one(folders, words, monkeypatch):
+    monkeypatch.chdir(Path(folders[0]).parent)
+    made = config(*folders, "participant", *words)
+    assert made.run.work_dir == Path(folders[0]).parent / "W"
+
+
+def test_options_may_come_before_and_between(folders):
+    made = config("--nprocs", "3", folders[0], "-vv", folders[1], "participant")
+    assert (made.run.nprocs, made.run.verbose, made.level) == (3, 2, "participant")
+
+
+@pytest.mark.parametrize(
+    ("text", "gigabytes"),
+    [("8G", 8), ("8000M", 8), ("8000", 8), ("8gb", 8), ("1T", 1e3)],
+)
+def test_memory_is_spelt_as_in_fmriprep(folders, text, gigabytes):
+    made = config(*folders, "participant", "--mem", text)
+    assert made.run.mem_gb == pytest.approx(gigabytes)
+
+
+def test_a_group_reads_what_an_extraction_wrote(folders):
+    words = ["--atlases", "cc-200", "--denoise-strategy", "simple+gsr"]
+    words += ["--space", "MNI", "--participant-label", "sub-01", "--task-id", "rest"]
+    made = config(*folders, "group", *words).cohort
+    assert (made.atlas, made.desc, made.space) == ("cc200", "simplegsr", "MNI")
+    assert (made.participant_label, made.task_id) == (("01",), ("rest",))
+
+
+def test_a_strategy_file_is_read_back_by_its_stem(folders):
+    made = config(*folders, "group", "--denoise-strategy", "/some/my_columns.json")
+    assert made.cohort.desc == "mycolumns"
+
+
+def test_a_group_may_read_the_output_itself(folders):
+    assert config(folders[0], folders[0], "group").output_dir == Path(folders[0])
+
+
+def test_dummy_scans_are_a_number_or_left_to_fmriprep(folders):
+    words = [*folders, "participant", "--dummy-scans"]
+    assert config(*words, "4").extract.denoise.dummy_scans == 4
+    assert config(*words, "auto").extract.denoise.dummy_scans is None
+    assert "'some'; it takes a whole number" in problems(*words, "some")[0]
+
+
+@pytest.fixture
+def saved(tmp_path, folders):
+    made = config(*folders, "group", "--n-folds", "7", "--target", "dx", "--seed", "3")
+    path = tmp_path / "bidsclf.toml"
+    path.write_text(tomli_w.dumps(to_plain(made)))
+    return path, made
+
+
+def test_a_saved_run_is_run_again_from_its_file_alone(saved):
+    assert config("--config-file", saved[0]) == saved[1]
+
+
+def test_the_command_line_wins_over_the_file(saved, folders):
+    made = config(*folders, "group", "--config-file", saved[0], "--n-folds", "4")
+    assert (made.folds.n_folds, made.folds.seed, made.cohort.target) == (4, 3, "dx")
+
+
+def test_auto_wins_over_a_number_in_the_file(tmp_path, folders):
+    path = tmp_path / "a.toml"
+    path.write_text("[extract.denoise]\ndummy_scans = 4\n")
+    words = [*folders, "participant", "--config-file", path]
+    assert config(*words).extract.denoise.dummy_scans == 4
+    assert config(*words, "--dummy-scans", "auto").extract.denoise.dummy_scans is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[folds]\nn_flods = 3",
+            "unknown setting folds.n_flods. Did you mean 'n_folds'?",
+        ),
+        ("[folds", "is not TOML"),
+        ("folds = 3", "folds is 3; it is a table of settings."),
+        ("selection = 3", "selection is 3; it is a table of settings."),
+        ("level = 3", "the level is 3"),
+        ("bids_dir = 3", "bids_dir is 3"),
+        ("[analysis]\nmodels = 'fc-smv'", "fc-svm"),
+        ("[extract]\natlases = 3", "--atlases is 3; it takes a list of text."),
+    ],
+)
+def test_a_file_with_a_mistake_is_said_so(tmp_path, folders, text, message):
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    words = [*folders, "group", "--config-file", path, "--seed", "x"]
+    words = words if "level" not in text else ["--config-file", path]
+    words = words if "bids_dir" not in text else ["--config-file", path]
+    assert message in "\n".join(problems(*words))
+
+
+def test_everything_wrong_is_said_at_once(folders):
+    found = "\n".join(
+        problems(
+            *("nowhere", folders[1], "grp", "--modls", "fc-svm", "--n-folds", "x"),
+            *("--cv", "lso", "--models", "fc-smv", "--mem", "8", "--seed", "-1"),
+            *("--high-pass", "1", "--low-pass", ".1", "--nipype-plugin-file", "no.yml"),
+        )
+    )
+    for expected in (
+        "no option --modls. Did you mean '--models'?",
+        "nowhere is not a folder",
+        "the level is 'grp'; it is one of: participant, group, predict.",
+        "--n-folds is 'x'; it takes a whole number.",
+        "--cv is 'lso'; it is one of: kfold, loso. Did you mean 'loso'?",
+        "Did you mean 'fc-svm'?",
+        "did you mean 8G?",
+        "Swap them?",
+        "no.yml does not exist",
+    ):
+        assert expected in found
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["participant", "--n-folds", "3"], "--n-folds acts at group, and this is"),
+        (["group", "--high-pass", "1"], "--high-pass acts at participant"),
+        (["group", "--atlases", "a", "b"], "--atlases names 2: a b"),
+        (["group", "--cv", "loso", "--n-folds", "5"], "one fold a site"),
+        (["predict"], "predict needs --model"),
+        (["predict", "--model", "no"], "no does not exist"),
+        (["participant", "--task-id"], "--task-id takes a value"),
+        (["participant", "--space"], "--space takes a value"),
+        (["participant", "--config-file"], "--config-file takes a value"),
+        (["participant", "--config-file", "no.toml"], "no.toml: No such file"),
+        (["participant", "-d", "fmriprep=/no/such"], "--derivatives /no/such does not"),
+        (["participant", "--atlases", "no-atlas"], "neither a name nor a file"),
+        (["participant", "--denoise-strategy", "simpel"], "Did you mean 'simple'?"),
+        (["participant", "--features", "timeserie"], "Did you mean 'timeseries'?"),
+        (["participant", "--mem", "lots"], "it takes a size such as 8G"),
+        (["participant", "--force=yes"], "--force"),
+        (["participant", "more"], "too many words: more"),
+        (["participant", "--part", "01"], "no option --part."),
+        (["participant", "--force", "--reports-only"], "give one of them"),
+    ],
+)
+def test_a_message_says_what_to_do(folders, words, message):
+    assert message in "\n".join(problems(*folders, *words))
+
+
+def test_missing_words_are_named(folders):
+    assert "output_dir, level missing" in problems(folders[0])[0]
+
+
+@pytest.mark.parametrize("inside", ["", "derivatives/bidsclf"])
+def test_the_input_is_never_written_to(folders, inside):
+    out = Path(folders[0], inside)
+    assert "lies inside BIDS_DIR" in problems(folders[0], out, "participant")[0]
+
+
+def test_the_work_folder_stays_out_of_the_derivatives_too(folders, tmp_path):
+    (tmp_path / "prep").mkdir()
+    words = [*folders, "participant", "-d", f"fmriprep={tmp_path / 'prep'}"]
+    found = problems(*words, "-w", tmp_path / "prep" / "work")
+    assert "lies inside -d" in found[0]
+
+
+def test_a_link_into_the_input_is_seen_through(folders, tmp_path):
+    (tmp_path / "link").symlink_to(folders[0])
+    assert (
+        "lies inside" in problems(folders[0], tmp_path / "link" / "o", "participant")[0]
+    )
+
+
+def test_an_output_below_a_file_is_refused(folders, tmp_path):
+    (tmp_path / "file").touch()
+    found = problems(folders[0], tmp_path / "file" / "out", "participant")
+    assert "is a file; name a folder" in found[0]
+
+
+def test_paths_become_absolute(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.nii.gz").touch()
+    made = config("bids", "out", "participant", "--atlases", "mine.nii.gz")
+    assert (made.bids_dir, made.output_dir) == (tmp_path / "bids", tmp_path / "out")
+    assert made.extract.atlases == (str(tmp_path / "mine.nii.gz"),)
+
+
+def test_the_help_names_every_option_once():
+    text = parser().format_help()
+    for option in every():
+        assert option.name in text
+    assert "_label" not in text
