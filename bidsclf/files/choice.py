@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bidsclf.config import CohortConfig, SelectionConfig
+from bidsclf.config import CohortConfig
 from bidsclf.errors import ConfigError, NothingMatched
 from bidsclf.files.derivatives import find_features
+from bidsclf.files.inputs import Scan
 from bidsclf.files.people import ID, listed, with_prefix
 from bidsclf.options import did_you_mean
 
@@ -16,7 +17,7 @@ ATLAS, DESC, SPACE = ("atlas", "seg", "scale"), ("desc",), ("space", "res")
 
 
 def choose_scans(
-    out: Path, config: CohortConfig, selection: SelectionConfig | None = None
+    out: Path, config: CohortConfig
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return one row a scan, with the paths of its tables.
 
@@ -25,9 +26,8 @@ def choose_scans(
     out : Path
         Root of seam 1.
     config : CohortConfig
-        ``atlas``, ``desc`` and ``space`` are used; None takes the only one.
-    selection : SelectionConfig, optional
-        Participants, sessions, tasks and runs to keep; its space is not used.
+        The participants, sessions, tasks and runs to keep; for ``atlas``,
+        ``desc`` and ``space`` None takes the only one.
 
     Returns
     -------
@@ -55,9 +55,9 @@ def choose_scans(
             f"{out}: no timeseries.tsv and no relmat.tsv below sub-*/; the group level"
             " reads what the participant level wrote. Run that first."
         )
-    tables = _selected(tables, selection or SelectionConfig())
-    tables = _narrow(tables, ATLAS, config.atlas, "--atlas")
-    tables = _narrow(tables, DESC, config.desc, "--desc")
+    tables = _selected(tables, config)
+    tables = _narrow(tables, ATLAS, config.atlas, "--atlases")
+    tables = _narrow(tables, DESC, config.desc, "--denoise-strategy")
     tables = _narrow(tables, SPACE, config.space, "--space")
     tables = _narrow(tables, ("task",), None, "--task-id")
     chosen = tables[[*ATLAS, *DESC, *SPACE]].iloc[0].to_dict()
@@ -65,6 +65,19 @@ def choose_scans(
     for name in (*DESC, *SPACE):
         quality = quality[quality[name] == chosen[name]]
     return _scans(tables, quality), {k: v for k, v in chosen.items() if v}
+
+
+def scans_of(files: pd.DataFrame) -> list[Scan]:
+    """Return the tables of each scan by kind, without those that are absent."""
+    kinds = files.columns.drop([ID, *RUN])
+    return [
+        {
+            k: path
+            for k, path in zip(kinds, paths, strict=True)
+            if isinstance(path, Path)
+        }
+        for paths in files[kinds].itertuples(index=False, name=None)
+    ]
 
 
 def _scans(tables: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
@@ -76,14 +89,12 @@ def _scans(tables: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
     return wide.join(measured).reset_index().rename_axis(columns=None)
 
 
-def _selected(tables: pd.DataFrame, selection: SelectionConfig) -> pd.DataFrame:
+def _selected(tables: pd.DataFrame, config: CohortConfig) -> pd.DataFrame:
     wanted = {
-        ("--participant-label", ID): [
-            with_prefix(p) for p in selection.participant_label
-        ],
-        ("--session-label", "session"): selection.session_label,
-        ("--task-id", "task"): selection.task_id,
-        ("--run-id", "run"): selection.run_id,
+        ("--participant-label", ID): [with_prefix(p) for p in config.participant_label],
+        ("--session-label", "session"): config.session_label,
+        ("--task-id", "task"): config.task_id,
+        ("--run-id", "run"): config.run_id,
     }
     for (option, column), words in wanted.items():
         known = [value for value in tables[column].unique() if value]

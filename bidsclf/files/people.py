@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from bidsclf.errors import InputError
+from bidsclf.errors import ConfigError, InputError
 from bidsclf.files import store
+from bidsclf.options import did_you_mean
 
 ID = "participant_id"
+TRAITS = {"age": ("age", "age_at_scan"), "sex": ("sex", "gender")}
+CONTROL_WORDS = (  # what studies call the group without the diagnosis; ours
+    "0", "no", "none", "false", "negative", "absent", "unaffected", "control",
+    "controls", "ctrl", "ctl", "hc", "nc", "cn", "td", "tdc", "typical",
+    "neurotypical", "healthy", "normal",
+)  # fmt: skip
 BLANK = ("", "n/a", "N/A", "NA", "nan", "NaN")  # what people write for "missing"
 
 
@@ -85,3 +92,98 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
             " row a person. Remove the others (sessions belong in sessions.tsv)."
         )
     return people.sort_values(ID).reset_index(drop=True)
+
+
+def column_of(people: pd.DataFrame, column: str, option: str) -> pd.Series:
+    """Return a column of participants.tsv; NaN where it is blank.
+
+    Raises
+    ------
+    ConfigError
+        There is none; the message lists the columns and names the option.
+    """
+    if column not in people:
+        known = [name for name in people if name != ID]
+        hint = did_you_mean(column, known)
+        extra = ", or none for a single site" if option == "--site-column" else ""
+        raise ConfigError(
+            f"{option} is {column!r}; participants.tsv has no such column."
+            f" There are: {', '.join(known)}.{hint} Give {option} one of them{extra}."
+        )
+    return people[column]
+
+
+def two_labels(values: pd.Series, column: str, positive: str | None) -> dict[int, str]:
+    """Return which of two values is 0 and which is 1.
+
+    Parameters
+    ----------
+    values : Series of str
+        The target of the people who have features, none blank.
+    column, positive : str, str or None
+        The target's name, and the value that is 1. None takes the other of a
+        value that names controls (control, hc, td, healthy, 0, no, ...).
+
+    Raises
+    ------
+    InputError
+        All people have one value.
+    ConfigError
+        There are more than two, or it is open which is positive.
+
+    Examples
+    --------
+    >>> two_labels(pd.Series(["autism", "control"]), "diagnosis", None)
+    {0: 'control', 1: 'autism'}
+    """
+    counts = values.value_counts().sort_index()
+    known = [str(value) for value in counts.index]
+    shown = ", ".join(f"{value} ({n} people)" for value, n in counts.items())
+    if len(known) == 1:
+        raise InputError(
+            f"column {column!r} has one value among those with features: {shown};"
+            " a classifier needs two. Add the other group or choose another --target."
+        )
+    if len(known) > 2:
+        raise ConfigError(
+            f"column {column!r} has {len(known)} values: {shown}; expected exactly"
+            " two. Write n/a for people to leave out, or choose another --target."
+        )
+    if positive is None:
+        controls = [value for value in known if value.lower() in CONTROL_WORDS]
+        if len(controls) != 1:
+            raise ConfigError(
+                f"column {column!r} has the values {shown}; it does not say which is"
+                f" positive. Give --positive-label {known[0]} or {known[1]}."
+            )
+        positive = next(value for value in known if value != controls[0])
+    if positive not in known:
+        raise ConfigError(
+            f"--positive-label is {positive!r}; column {column!r} has the values"
+            f" {shown}.{did_you_mean(positive, known)} Give one of them."
+        )
+    return {0: next(value for value in known if value != positive), 1: positive}
+
+
+def phenotype(people: pd.DataFrame) -> pd.DataFrame:
+    """Return age (a number) and sex (as written), found without regard to case.
+
+    Raises
+    ------
+    InputError
+        Neither is a column.
+    """
+    found = {}
+    for trait, words in TRAITS.items():
+        names = [name for word in words for name in people if name.lower() == word]
+        if names:
+            found[trait] = people[names[0]]
+    if not found:
+        raise InputError(
+            "participants.tsv has no column age and none sex, which control-phenotype"
+            f" needs; there are: {', '.join(people)}. Add one or drop that model."
+        )
+    table = pd.DataFrame(found)
+    if "age" in table:
+        table["age"] = pd.to_numeric(table["age"], errors="coerce")
+    return table.reset_index(drop=True)

@@ -1,0 +1,97 @@
+"""What all scans of a cohort must share: regions and preprocessing."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bidsclf.errors import InputError
+from bidsclf.files import store
+from bidsclf.files.inputs import Scan, peek
+from bidsclf.files.people import listed
+
+PREPROCESSING = (  # sidecar fields that describe how, not whom
+    "Strategy", "HighPassHz", "LowPassHz", "SmoothingFWHM", "FDThreshold",
+    "MinCoverage", "Pipeline", "AtlasDigest",
+)  # fmt: skip
+
+
+def common_regions(
+    scans: Sequence[Scan], people: Sequence[str]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the regions of all scans, and which are missing in each.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+    people : sequence of str
+        Whose each scan is, for messages.
+
+    Returns
+    -------
+    regions : tuple of str, length n_regions
+    is_missing : bool array of shape (n_scans, n_regions)
+
+    Raises
+    ------
+    InputError
+        Scans differ in number, names or order of regions; the message names
+        the people who differ from most.
+    """
+    peeked = [peek(scan) for scan in scans]
+    usual = Counter(names for names, _ in peeked).most_common(1)[0][0]
+    odd = {
+        person: len(names)
+        for person, (names, _) in zip(people, peeked, strict=True)
+        if names != usual
+    }
+    if odd:
+        raise InputError(
+            f"{len(odd)} of {len(set(people))} people have other regions than the"
+            f" {len(usual)} of the rest: {listed(odd)} (the first has"
+            f" {next(iter(odd.values()))}). All people of a cohort share one atlas."
+            " Run the participant level again for them, or select the others."
+        )
+    return usual, np.stack([is_missing for _, is_missing in peeked])
+
+
+def common_preprocessing(
+    scans: Sequence[Scan], people: Sequence[str]
+) -> dict[str, Any]:
+    """Return how all scans were made, from their sidecars.
+
+    Raises
+    ------
+    InputError
+        Scans were made in different ways; the message names the people who
+        differ from most, and in what.
+    """
+    made = [_preprocessing(scan) for scan in scans]
+    keys = [json.dumps(one, sort_keys=True) for one in made]
+    usual = made[keys.index(Counter(keys).most_common(1)[0][0])]
+    odd = {
+        person: one for person, one in zip(people, made, strict=True) if one != usual
+    }
+    if odd:
+        first = next(iter(odd.values()))
+        differ = "; ".join(
+            f"{name} {first.get(name)} against {usual.get(name)}"
+            for name in PREPROCESSING
+            if first.get(name) != usual.get(name)
+        )
+        raise InputError(
+            f"{len(odd)} of {len(set(people))} people were preprocessed otherwise than"
+            f" the rest: {listed(odd)} ({differ}). Run the participant level again for"
+            " them with the same settings, or select the others."
+        )
+    return usual
+
+
+def _preprocessing(scan: Scan) -> dict[str, Any]:
+    sidecar = next(iter(scan.values())).with_suffix(".json")
+    if not sidecar.exists():
+        return {}
+    said = store.read_json(sidecar)
+    return {name: said[name] for name in PREPROCESSING if name in said}
