@@ -1,6 +1,6 @@
 """The files at the root of a derivative dataset, for many jobs at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def write_roots(out: Path, roots: Roots) -> list[Path]:
         The files, whether they changed or not.
     """
     written = [
-        _keep(out / "dataset_description.json", _description(out, roots)),
+        _write_description(out, roots),
         _text(out / ".bidsignore", "\n".join(IGNORED) + "\n"),
         _text(out / "README.md", README.format(name=roots.name)),
     ]
@@ -156,18 +156,53 @@ def _keep(path: Path, values: Mapping[str, Any]) -> Path:
     return _text(path, store.to_json(values))
 
 
-def _description(out: Path, roots: Roots) -> dict[str, Any]:
-    """Return dataset_description.json, with the links that are there already."""
-    path = out / "dataset_description.json"
-    links = store.read_json(path).get("DatasetLinks", {}) if path.exists() else {}
-    links = dict(sorted((links | dict(roots.links)).items()))
-    own = {"Name": "bidsclf", "Version": __version__}
-    return {
-        "Name": roots.name,
-        "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "derivative",
-        "GeneratedBy": [own, *map(dict, roots.generated_by)],
-    } | ({"DatasetLinks": links} if links else {})
+def _shared(
+    out: Path,
+    kind: str,
+    parts: Mapping[str, Any],
+    write: Callable[[dict[str, Any]], Path],
+) -> Path:
+    """Write a file that several runs add to, until no other job adds a part.
+
+    Each part is a note of its own, so that two jobs that read and write at the
+    same moment lose nothing.
+    """
+    folder = out / ".bidsclf" / kind
+    for name, part in parts.items():
+        note = {"name": name, "part": part}
+        _keep(folder / f"{paths.label(name)}.json", note)
+    while True:
+        names = sorted(folder.glob("[!.]*.json"))
+        notes = [store.read_json(name) for name in names]
+        path = write({note["name"]: note["part"] for note in notes})
+        if sorted(folder.glob("[!.]*.json")) == names:
+            return path
+
+
+def _write_description(out: Path, roots: Roots) -> Path:
+    """Write dataset_description.json, with what other runs said of their inputs."""
+    parts: dict[str, Any] = {f"link {k}": v for k, v in roots.links.items()}
+    for pipeline in roots.generated_by:
+        named = f"pipeline {pipeline.get('Name')} {pipeline.get('Version', '')}"
+        parts[named] = dict(pipeline)
+
+    def write(known: dict[str, Any]) -> Path:
+        def those(kind: str) -> dict[str, Any]:
+            return {
+                k.partition(" ")[2]: v for k, v in known.items() if k.startswith(kind)
+            }
+
+        links, own = those("link"), {"Name": "bidsclf", "Version": __version__}
+        fields = {
+            "Name": roots.name,
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [own, *those("pipeline").values()],
+        }
+        links = {"DatasetLinks": links} if links else {}
+        return _keep(out / "dataset_description.json", fields | links)
+
+    return _shared(out, "description", parts, write)
 
 
 def _write_atlas(out: Path, atlas: AtlasOutput) -> list[Path]:
@@ -186,19 +221,14 @@ def _write_atlas(out: Path, atlas: AtlasOutput) -> list[Path]:
 
 
 def _write_descriptions(out: Path, descriptions: Mapping[str, str]) -> Path:
-    """Write descriptions.tsv from one note a label, until no job adds another."""
-    folder, path = out / ".bidsclf" / "descriptions", out / "descriptions.tsv"
-    for label, sentence in descriptions.items():
-        _keep(folder / f"{paths.label(label)}.json", {"description": sentence})
-    while True:
-        notes = sorted(folder.glob("*.json"))
-        rows = [
-            (f"desc-{note.stem}", store.read_json(note)["description"])
-            for note in notes
-        ]
-        store.write_table(path, pd.DataFrame(rows, columns=["desc_id", "description"]))
-        if sorted(folder.glob("*.json")) == notes:
-            return path
+    """Write what each ``desc-`` label means."""
+    parts = {f"desc-{paths.label(k)}": v for k, v in descriptions.items()}
+
+    def write(known: dict[str, Any]) -> Path:
+        table = pd.DataFrame({"desc_id": known.keys(), "description": known.values()})
+        return _text(out / "descriptions.tsv", store.to_tsv(table))
+
+    return _shared(out, "descriptions", parts, write)
 
 
 def _write_participants(
@@ -212,7 +242,7 @@ def _write_participants(
             " 'participant_id' is required."
         )
     if path.exists():
-        before = store.read_table(path, text=("participant_id",))
+        before = store.read_table(path, text=True)
         gone = ~before["participant_id"].isin(people["participant_id"])
         if gone.any():
             people = pd.concat([people, before[gone]], ignore_index=True)

@@ -24,6 +24,7 @@ ADVICE = {  # what can be done when a file cannot be written
     errno.EROFS: "The place is read-only: choose another output folder.",
     errno.EACCES: "You may not write there: choose another output folder.",
     errno.EPERM: "You may not write there: choose another output folder.",
+    errno.EEXIST: "A file stands where a folder is needed: move it away.",
     errno.ENOTDIR: "A file stands where a folder is needed: move it away.",
 }
 
