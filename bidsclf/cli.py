@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from bidsclf import arguments
@@ -20,13 +20,17 @@ SOURCES = "bidsclf.sources"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+def _log(level: int) -> None:
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("bidsclf").setLevel(level)
+
+
 def _prepare(config: Config) -> None:
     """Set what must stand before numpy, torch and nipype are imported."""
-    os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1"}
+    os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1"}  # no telemetry
     os.environ |= dict.fromkeys(THREADS, str(config.run.omp_nthreads))
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("bidsclf").setLevel(levels[min(config.run.verbose, 2)])
+    _log(levels[min(config.run.verbose, 2)])
 
 
 def _run(config: Config, command: str) -> int:
@@ -45,13 +49,10 @@ def _report(error: BidsclfError) -> int:
     return error.exit_code
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the app and return its exit code (see ``--help``)."""
-    words = sys.argv[1:] if argv is None else list(argv)
+def _guarded(work: Callable[[], int]) -> int:
+    """Return the exit code of work, whatever happens in it."""
     try:
-        config = arguments.to_config(arguments.parse(words))
-        _prepare(config)
-        return _run(config, shlex.join(["run.py", *words]))
+        return work()
     except BidsclfError as error:
         return _report(error)
     except KeyboardInterrupt:
@@ -60,6 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:
         traceback.print_exc()
         return BUG
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the app and return its exit code (see ``--help``)."""
+    words = sys.argv[1:] if argv is None else list(argv)
+
+    def work() -> int:
+        config = arguments.to_config(arguments.parse(words))
+        _prepare(config)
+        return _run(config, shlex.join(["run.py", *words]))
+
+    return _guarded(work)
 
 
 def _data_parser() -> argparse.ArgumentParser:
@@ -81,14 +94,11 @@ def _data_parser() -> argparse.ArgumentParser:
 def data_main(argv: Sequence[str] | None = None) -> int:
     """Run ``bidsclf-data SOURCE ...`` and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    try:
+
+    def work() -> int:
         namespace = _data_parser().parse_args(words)
+        _log(logging.INFO)
         code: int = namespace.run(namespace)
         return code
-    except BidsclfError as error:
-        return _report(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        return BUG
+
+    return _guarded(work)
