@@ -115,7 +115,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
     (
         RUN,
         (
-            Option("--work-dir", "PATH", "folder of intermediate files",
+            Option("--work-dir", "PATH", "folder of intermediate files, kept for the next"
+                   " run; a temporary one when not given",
                    aliases=("-w",)),
             Option("--nprocs", "N", "processes at once",
                    aliases=("--nthreads", "--n-cpus")),
@@ -128,7 +129,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--dry-run", "", "print what would be done and written, do nothing"),
             Option("--force", "", "compute again what is already done"),
             Option("--reports-only", "", "write the pages again from what is there"),
-            Option("--clean-workdir", "", "empty the work folder first"),
+            Option("--clean-workdir", "", "remove the work folder when done"),
             Option("--verbose", "", "say more; twice for all", aliases=("-v",)),
         ),
     ),
