@@ -4,7 +4,10 @@ import numpy as np
 from nilearn.connectome import prec_to_partial
 from sklearn.covariance import ledoit_wolf
 
+from bidsclf.config import ExtractConfig
 from bidsclf.errors import InputError
+from bidsclf.features import timeseries
+from bidsclf.scan import Scan
 
 KINDS = ("pearsoncorrelation", "fisherz", "partialcorrelation", "covariance")
 MAX_R = 1 - 1e-7  # keeps arctanh finite for two identical regions; ours
@@ -102,3 +105,14 @@ def edges(matrix: np.ndarray) -> np.ndarray:
     array([1., 2., 5.], dtype=float32)
     """
     return matrix[np.triu_indices(len(matrix), k=1)].astype(np.float32)
+
+
+def extract(scan: Scan, config: ExtractConfig) -> np.ndarray:
+    """Return a scan's Fisher-z edges in the first atlas.
+
+    Returns
+    -------
+    edges : float32 array of shape (n_regions * (n_regions - 1) / 2,)
+        NaN at the edges of regions that are missing.
+    """
+    return edges(matrices(timeseries.extract(scan, config))["fisherz"])
