@@ -115,8 +115,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
     (
         RUN,
         (
-            Option("--work-dir", "PATH", "folder of intermediate files, kept for the next"
-                   " run; a temporary one when not given",
+            Option("--work-dir", "PATH", "folder of intermediate files, kept for the"
+                   " next run; a temporary one when not given",
                    aliases=("-w",)),
             Option("--nprocs", "N", "processes at once",
                    aliases=("--nthreads", "--n-cpus")),
