@@ -1,0 +1,203 @@
+"""One fit, from prepared rows to scores and a bundle; and all fits to tables."""
+
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bidsclf.checks import from_plain
+from bidsclf.cohort import Cohort, build_cohort
+from bidsclf.config import CohortConfig
+from bidsclf.crossval import Recipe, fit_fold, save_bundle
+from bidsclf.errors import FitError, InputError
+from bidsclf.evaluate.comparison import comparisons_table
+from bidsclf.evaluate.metrics import metrics_table
+from bidsclf.files import store
+from bidsclf.folds import Fold
+from bidsclf.models._base import find, prepare_key, prepared
+from bidsclf.models._rows import load_rows, row_digests, save_rows
+from bidsclf.workflows import _analysis, _run
+
+PEOPLE, DIGESTS = "people.json", "digests.json"
+TEXT = ("participant_id", "site", "model")
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitJob:
+    """All that a worker needs for one fit.
+
+    Attributes
+    ----------
+    unit : str
+    model : str
+        As ``--models`` names it.
+    number : int
+        Which of the folds that ``share`` wrote.
+    seed : int
+    device : str
+    bundle : str
+        Folder of the fitted model.
+    """
+
+    unit: str
+    model: str
+    number: int
+    seed: int
+    device: str
+    bundle: str
+
+
+def share(
+    work: Path, cohort: Cohort, folds: list[Fold], models: tuple[str, ...]
+) -> None:
+    """Write what every fit reads: people, rows, labels, folds, features."""
+    inputs = sorted({find(model).input for model in models})
+    values = {
+        "participant_id": cohort.people["participant_id"].tolist(),
+        "site": cohort.people["site"].astype(str).tolist(),
+        "y": cohort.people["y"].tolist(),
+        "rows": cohort.rows.tolist(),
+        "labels": {str(value): label for value, label in cohort.labels.items()},
+        "described": {name: cohort.describe(name) for name in inputs},
+        "folds": [
+            {"repeat": fold.repeat, "fold": fold.fold}
+            | {part: getattr(fold, part).tolist() for part in PARTS}
+            for fold in folds
+        ],
+    }
+    store.write_json(work / PEOPLE, values)
+
+
+def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[Path]:
+    """Load an input, do the work that all folds share, and keep it in the work folder.
+
+    Parameters
+    ----------
+    work, out : Path
+        Work folder of the analysis, and seam 1.
+    config : dict
+        The CohortConfig, plain.
+    model : str
+        One of the models that take these rows.
+    """
+    cohort = build_cohort(out, from_plain(CohortConfig, config))
+    loaded = cohort.load(find(model).input)
+    folder = work / "rows" / prepare_key(model)
+    save_rows(folder, prepared(model, loaded))
+    return [store.write_json(folder / DIGESTS, row_digests(loaded))]
+
+
+def fit(work: Path, job: FitJob) -> list[Path]:
+    """Fit one model on one fold; write its bundle, then its scores."""
+    shared = store.read_json(work / PEOPLE)
+    folder = work / "rows" / prepare_key(job.model)
+    if not (folder / DIGESTS).exists():
+        raise InputError(f"{job.model}: its input was not prepared; see that unit.")
+    given = shared["folds"][job.number]
+    parts = {part: np.array(given[part], int) for part in PARTS}
+    fold = Fold(repeat=given["repeat"], fold=given["fold"], **parts)
+    y, rows = np.array(shared["y"]), np.array(shared["rows"])
+    recipe = Recipe(variant=job.model, seed=job.seed, device=job.device)
+    found = fit_fold(load_rows(folder), y, rows, fold, recipe)
+    if not np.isfinite(found.scores).all():
+        raise FitError(f"{job.unit}: {np.isnan(found.scores).sum()} scores are NaN.")
+    learned = np.concatenate([fold.train, fold.valid])
+    context = {
+        "labels": shared["labels"],
+        "feature": shared["described"][find(job.model).input],
+        "repeat": fold.repeat,
+        "fold": fold.fold,
+        "seed": job.seed,
+        "notes": found.notes,
+        "training": _training(shared, store.read_json(folder / DIGESTS), learned),
+    }
+    path = save_bundle(
+        Path(job.bundle), found.model, variant=job.model, context=context
+    )
+    values = {"scores": found.scores.tolist(), "notes": found.notes}
+    return [store.write_json(_scores(work, job.unit), values), path]
+
+
+def _scores(work: Path, unit: str) -> Path:
+    return work / "scores" / f"{unit}.json"
+
+
+def _training(
+    shared: dict[str, Any], digests: list[str], people: np.ndarray
+) -> list[dict[str, str]]:
+    """Return who was learned from, a line a row."""
+    learned, ids = set(people.tolist()), shared["participant_id"]
+    return [
+        {"participant_id": ids[person], "digest": digest}
+        for person, digest in zip(shared["rows"], digests, strict=True)
+        if person in learned
+    ]
+
+
+def merge(
+    work: Path, analysis: Path, jobs: list[FitJob], settings: dict[str, Any]
+) -> list[Path]:
+    """Join the scores of all fits, measure and compare, and finish analysis.json.
+
+    Parameters
+    ----------
+    work, analysis : Path
+    jobs : list of FitJob
+        Those of models that did not fail.
+    settings : dict
+        ``n_bootstrap``, ``seed``, and ``about``: more of analysis.json.
+    """
+    if not jobs:
+        raise FitError("every model failed; there is nothing to measure.")
+    shared = store.read_json(work / PEOPLE)
+    found = {job.unit: store.read_json(_scores(work, job.unit)) for job in jobs}
+    predictions = pd.concat(
+        [_rows(shared, job, found[job.unit]["scores"]) for job in jobs],
+        ignore_index=True,
+    )
+    how = {"n_bootstrap": settings["n_bootstrap"], "seed": settings["seed"]}
+    written = [_analysis.write_table(analysis / "predictions.tsv", predictions)]
+    predictions = store.read_table(written[0], text=TEXT)  # what a reviewer reads
+    tables = {
+        "metrics": metrics_table(predictions, **how),
+        "comparisons": comparisons_table(predictions),
+    }
+    written += [
+        _analysis.write_table(analysis / f"{name}.tsv", table)
+        for name, table in tables.items()
+    ]
+    finished = _run.now().isoformat()
+    about = store.read_json(analysis / _analysis.ABOUT) | settings["about"]
+    about |= {"finished": finished, "input_digest": _digests(work)}
+    about["notes"] = [asdict(job) | {"notes": found[job.unit]["notes"]} for job in jobs]
+    for note in about["notes"]:
+        note.pop("bundle")
+    return [*written, store.write_json(analysis / _analysis.ABOUT, about)]
+
+
+def _rows(shared: dict[str, Any], job: FitJob, scores: list[float]) -> pd.DataFrame:
+    fold = shared["folds"][job.number]
+    test = fold["test"]
+    return pd.DataFrame(
+        {
+            "participant_id": [shared["participant_id"][row] for row in test],
+            "site": [shared["site"][row] for row in test],
+            "model": job.model,
+            "repeat": fold["repeat"],
+            "fold": fold["fold"],
+            "truth": [shared["y"][row] for row in test],
+            "score": scores,
+        }
+    )
+
+
+def _digests(work: Path) -> dict[str, str]:
+    """Return a hash of the content of each input."""
+    return {
+        path.parent.name: sha256(path.read_bytes()).hexdigest()
+        for path in sorted((work / "rows").glob(f"*/{DIGESTS}"))
+    }

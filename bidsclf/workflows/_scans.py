@@ -1,0 +1,208 @@
+"""One scan, from the image to files that are all there or not at all."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bidsclf.config import ExtractConfig, to_plain
+from bidsclf.errors import BidsclfError
+from bidsclf.features._atlas import Atlas, load_atlas
+from bidsclf.features._pass import AtlasFeatures, ScanFeatures, extract_scan
+from bidsclf.files import derivatives, paths, status
+from bidsclf.scan import Scan
+from bidsclf.workflows import _run, _staging
+
+ASKED = ("features", "atlases")  # settings that add files and change none
+
+WORDS = {  # of the pass: of the sidecars, where cohort and report look for them
+    "DenoiseStrategy": "Strategy",
+    "FramewiseDisplacementThreshold": "FDThreshold",
+    "MinimumCoverage": "MinCoverage",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanJob:
+    """All that a worker needs to do one scan.
+
+    Attributes
+    ----------
+    unit : str
+        Name of its status: the scan, its space and the strategy.
+    key : str
+        Hashes of settings, input files and what is asked, joined by dots.
+    out, notes, cache : Path
+        The output, this run's notes, and the atlases resampled so far.
+    """
+
+    scan: Scan
+    config: ExtractConfig
+    unit: str
+    key: str
+    out: Path
+    notes: Path
+    cache: Path
+
+
+def unit_name(scan: Scan, config: ExtractConfig) -> str:
+    """Return the name under which a scan's status is kept."""
+    grid = f"_res-{scan.res}" if scan.res else ""
+    desc = paths.label(Path(config.denoise.strategy).stem)
+    return f"{scan.name}_space-{scan.space}{grid}_desc-{desc}"
+
+
+def unit_key(scan: Scan, config: ExtractConfig, atlases: Sequence[Atlas]) -> str:
+    """Return ``settings.inputs.asked``, three hashes.
+
+    Settings that differ contradict what is there; other inputs make it stale;
+    another atlas only adds to it.
+    """
+    settings = to_plain(config)
+    digests = sorted(atlas.digest for atlas in atlases)
+    asked = {"features": sorted(config.features), "atlases": digests}
+    rest = {name: value for name, value in settings.items() if name not in ASKED}
+    strategy = Path(config.denoise.strategy)
+    if strategy.is_file():
+        rest["strategy"] = hashlib.sha256(strategy.read_bytes()).hexdigest()
+    inputs = [path for path in (scan.bold, scan.mask, scan.confounds) if path]
+    hashes = (
+        status.unit_key(rest, []),
+        status.unit_key({"tr_s": scan.tr_s}, inputs),
+        status.unit_key(asked, []),
+    )
+    return ".".join(text[:16] for text in hashes)
+
+
+def same_settings(key: str, other: str) -> bool:
+    """Tell whether two keys agree in their settings.
+
+    Examples
+    --------
+    >>> same_settings("a.b.c", "a.x.y"), same_settings("a.b.c", "z.b.c")
+    (True, False)
+    """
+    return key.partition(".")[0] == other.partition(".")[0]
+
+
+def process(job: ScanJob) -> _run.Unit:
+    """Extract a scan, write its files and, last, its status."""
+    before = status.read_status(job.out, job.unit)
+    unit = _run.attempt(job.unit, job.notes, lambda: _write(job, before))
+    if unit.state == "failed":
+        write_failure(job.out, unit, before)
+    return unit
+
+
+def write_failure(
+    out: Path, unit: _run.Unit, before: status.UnitStatus | None = None
+) -> None:
+    """Keep word of a failed unit for its page, if the disk still takes it."""
+    failed = status.UnitStatus(unit=unit.unit, state="failed")
+    failed = replace(
+        before or failed, state="failed", message=unit.message, seconds=unit.seconds
+    )
+    try:
+        status.write_status(out, failed)
+    except (BidsclfError, OSError) as error:
+        _run.LOG.warning("%s: no status could be written (%s)", unit.unit, error)
+
+
+def forget(out: Path, unit: str) -> None:
+    """Remove the word of a unit."""
+    (out / status.FOLDER / f"{unit}.json").unlink(missing_ok=True)
+
+
+def _write(job: ScanJob, before: status.UnitStatus | None) -> list[Path]:
+    start = time.perf_counter()
+    found = extract_scan(job.scan, job.config, cache_dir=job.cache)
+    with _staging.staged(job.out) as stage:
+        files = derivatives.write_features(stage, to_output(found, job))
+        if before is not None:  # no status may vouch for a mixture
+            halfway = "it was interrupted while its files were replaced."
+            status.write_status(
+                job.out, replace(before, state="failed", message=halfway)
+            )
+        names = _staging.publish(stage, job.out, files)
+    outputs = {name.as_posix() for name in names}
+    if before is not None:
+        outputs |= _settle(job, set(before.outputs) - outputs, before.key)
+    done = status.UnitStatus(
+        unit=job.unit,
+        state="done",
+        key=job.key,
+        outputs=tuple(sorted(outputs)),
+        seconds=round(time.perf_counter() - start, 3),
+    )
+    status.write_status(job.out, done)
+    return names
+
+
+def _settle(job: ScanJob, others: set[str], key: str) -> set[str]:
+    """Keep an earlier run's other files, or remove them if made otherwise."""
+    if job.key.rpartition(".")[0] == key.rpartition(".")[0]:
+        return {name for name in others if (job.out / name).exists()}
+    for name in others:
+        (job.out / name).unlink(missing_ok=True)
+    return set()
+
+
+def to_output(found: ScanFeatures, job: ScanJob) -> derivatives.ScanOutput:
+    """Put what was computed into the words of the files."""
+    scan, config = job.scan, job.config
+    read = [path for path in (scan.bold, scan.mask, scan.confounds) if path]
+    return derivatives.ScanOutput(
+        entities=scan.entities,
+        space=scan.space,
+        res=scan.res,
+        desc=Path(config.denoise.strategy).stem,
+        tr_s=found.tr_s,
+        atlases=tuple(_atlas_output(one, config) for one in found.atlases),
+        quality=found.quality,
+        motion=_motion(found),
+        sources=tuple(derivatives.bids_uri(path, scan.dataset) for path in read),
+        meta={WORDS.get(name, name): value for name, value in found.meta.items()},
+    )
+
+
+def _atlas_output(one: AtlasFeatures, config: ExtractConfig) -> derivatives.AtlasOutput:
+    return replace(
+        atlas_words(one.atlas),
+        series=one.series if "timeseries" in config.features else None,
+        matrices=one.matrices,
+        coverage=one.coverage,
+        n_voxels=one.n_voxels,
+    )
+
+
+def atlas_words(atlas: Atlas) -> derivatives.AtlasOutput:
+    """Return an atlas without numbers, for names and descriptions."""
+    meta = {"License": atlas.license, "ReferencesAndLinks": [atlas.citation]}
+    return derivatives.AtlasOutput(
+        atlas=atlas.name,
+        regions=atlas.regions,
+        seg=atlas.seg,
+        scale=atlas.scale,
+        digest=atlas.digest,
+        meta={key: value for key, value in meta.items() if value not in ("", [""])},
+    )
+
+
+def _motion(found: ScanFeatures) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "volume": np.arange(len(found.kept)),
+            "framewise_displacement": found.fd,
+            "dvars": found.denoise.dvars,
+            "kept": found.kept.astype(int),
+        }
+    )
+
+
+def load_atlases(config: ExtractConfig) -> list[Atlas]:
+    """Load every atlas that is asked for; a wrong name ends the run here."""
+    return [load_atlas(name) for name in config.atlases]

@@ -1,0 +1,187 @@
+"""Thin shells around the work: read, call, write."""
+
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from bidsclf import __version__
+from bidsclf.config import ExtractConfig, from_plain
+from bidsclf.scan import Scan
+from bidsclf.workflows._run import attempt
+
+
+class _Versioned(BaseInterfaceInputSpec):
+    # Nipype's cache key is the inputs alone; this makes a release a new key.
+    version = traits.Str(__version__, usedefault=True, desc="bidsclf version")
+    unit = traits.Str(mandatory=True, desc="name of the unit of work")
+    notes = traits.Str(mandatory=True, desc="folder where word of it is left")
+
+
+class _Ended(TraitedSpec):
+    state = traits.Str(desc="'done' or 'failed'")
+
+
+class _ExtractInput(_Versioned):
+    scan = traits.Dict(mandatory=True, desc="Scan.to_dict")
+    config = traits.Dict(mandatory=True, desc="the ExtractConfig, plain")
+    key = traits.Str(mandatory=True, desc="hashes of settings and inputs")
+    out = traits.Str(mandatory=True, desc="output folder")
+    cache = traits.Str(mandatory=True, desc="folder of resampled atlases")
+
+
+class Extract(SimpleInterface):
+    """A scan to its features, all atlases at once (``features._pass``)."""
+
+    input_spec = _ExtractInput
+    output_spec = _Ended
+    always_run = True  # what is done is known from the output, not from a cache
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _scans  # nilearn: only where scans are read
+
+        given = self.inputs
+        job = _scans.ScanJob(
+            scan=Scan.from_dict(given.scan),
+            config=from_plain(ExtractConfig, given.config),
+            unit=given.unit,
+            key=given.key,
+            out=Path(given.out),
+            notes=Path(given.notes),
+            cache=Path(given.cache),
+        )
+        self._results["state"] = _scans.process(job).state
+        return runtime
+
+
+class _PageInput(_Versioned):
+    participant = traits.Str(mandatory=True, desc="sub-01")
+    out = traits.Str(mandatory=True, desc="output folder")
+
+
+class Page(SimpleInterface):
+    """A participant's files to a page (``report.participant``)."""
+
+    input_spec = _PageInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.report.participant import participant_page  # matplotlib
+
+        given = self.inputs
+        self._results["state"] = attempt(
+            given.unit,
+            Path(given.notes),
+            lambda: [participant_page(Path(given.out), given.participant)],
+        ).state
+        return runtime
+
+
+class _PrepareInput(_Versioned):
+    model = traits.Str(mandatory=True, desc="a model that takes these rows")
+    cohort = traits.Dict(mandatory=True, desc="the CohortConfig, plain")
+    work = traits.Str(mandatory=True, desc="work folder of the analysis")
+    out = traits.Str(mandatory=True, desc="seam 1")
+
+
+class Prepare(SimpleInterface):
+    """An input to rows that all folds share (``workflows._fits``)."""
+
+    input_spec = _PrepareInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _fits
+
+        given = self.inputs
+        work, out = Path(given.work), Path(given.out)
+        self._results["state"] = attempt(
+            given.unit,
+            Path(given.notes),
+            lambda: _fits.prepare(work, out, given.cohort, given.model),
+        ).state
+        return runtime
+
+
+class _FitInput(_Versioned):
+    job = traits.Dict(mandatory=True, desc="the FitJob, plain")
+    work = traits.Str(mandatory=True, desc="work folder of the analysis")
+    use_gpu = traits.Bool(False, usedefault=True, desc="nipype schedules GPU slots")
+    prepared = traits.Str(desc="state of the rows: waits for them")
+
+
+class Fit(SimpleInterface):
+    """A fold to scores and a bundle (``crossval.fit_fold``)."""
+
+    input_spec = _FitInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _fits
+
+        given = self.inputs
+        job, work = _fits.FitJob(**given.job), Path(given.work)
+        self._results["state"] = attempt(
+            given.unit, Path(given.notes), lambda: _fits.fit(work, job)
+        ).state
+        return runtime
+
+
+class _MergeInput(_Versioned):
+    jobs = traits.List(traits.Dict, mandatory=True, desc="the FitJobs, plain")
+    settings = traits.Dict(mandatory=True, desc="n_bootstrap, seed, about")
+    work = traits.Str(mandatory=True, desc="work folder of the analysis")
+    analysis = traits.Str(mandatory=True, desc="folder of the analysis")
+
+
+class Merge(SimpleInterface):
+    """All scores to predictions, metrics and comparisons (``evaluate``)."""
+
+    input_spec = _MergeInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _fits
+
+        given = self.inputs
+        jobs = [_fits.FitJob(**job) for job in given.jobs]
+        work, analysis = Path(given.work), Path(given.analysis)
+        self._results["state"] = attempt(
+            given.unit,
+            Path(given.notes),
+            lambda: _fits.merge(work, analysis, jobs, given.settings),
+        ).state
+        return runtime
+
+
+class _GroupPageInput(_Versioned):
+    analysis = traits.Str(mandatory=True, desc="folder of the analysis")
+    merged = traits.Str(desc="state of the tables: waits for them")
+
+
+class GroupPage(SimpleInterface):
+    """The tables of an analysis to a page (``report.group``)."""
+
+    input_spec = _GroupPageInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.report.group import group_page  # matplotlib
+
+        given = self.inputs
+        self._results["state"] = attempt(
+            given.unit,
+            Path(given.notes),
+            lambda: [group_page(Path(given.analysis))],
+        ).state
+        return runtime

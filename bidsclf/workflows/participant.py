@@ -1,0 +1,242 @@
+"""The participant level: one node a scan, then one a page."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bidsclf.config import Config, to_plain
+from bidsclf.files import derivatives, paths, status, store
+from bidsclf.files.discover import Discovery, discover, participants_table
+from bidsclf.scan import Scan
+from bidsclf.workflows import _run, _scans, _staging, plugins
+from bidsclf.workflows.plugins import nipype
+
+SCAN_GB, PAGE_GB = 0.5, 0.5  # peak of a node; ours, measured on 97 x 115 x 97 x 400
+CLASH = (
+    "its files were made with other settings under the same desc-."
+    " Give another output folder, or --force to replace them."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A scan and what is to become of it: 'to do', 'done before' or 'failed'."""
+
+    scan: Scan
+    unit: str
+    key: str
+    state: str = "to do"
+
+
+def run_participant(config: Config, *, command: str | None = None) -> int:
+    """Turn every scan into features, and every participant into a page.
+
+    Parameters
+    ----------
+    config : Config
+    command : str or None
+        The command line, for the record.
+
+    Returns
+    -------
+    int
+        Exit code: 0 all done, 1 a bug, 4 some scans failed, 5 a page failed.
+
+    Raises
+    ------
+    ConfigError
+        An atlas is not known, a participant is not there.
+    NothingMatched
+        No scan is left.
+    """
+    is_dry = config.run.dry_run
+    with ExitStack() as stack:
+        settings = replace(config.run, work_dir=None) if is_dry else config.run
+        work = stack.enter_context(plugins.work_folder(settings))
+        atlases = _scans.load_atlases(config.extract)
+        found = discover(
+            config.bids_dir,
+            config.derivatives,
+            config.selection,
+            aroma=config.extract.denoise.strategy == "aroma",
+        )
+        planned = plan(config, found.scans, atlases)
+        if is_dry:
+            _run.show(_forecast(config, found, planned, atlases))
+            return 0
+        run = stack.enter_context(_run.recorded(config, command))
+        run.notes += found.notes
+        _tidy(config.output_dir)
+        _write_roots(config, found, atlases)
+        if not config.run.reports_only:
+            _extract(run, found, planned, work)
+        _draw(run, found, work)
+    return run.code
+
+
+def plan(
+    config: Config, scans: Iterable[Scan], atlases: Sequence[_scans.Atlas]
+) -> list[Planned]:
+    """Decide for each scan whether it is to do, done before, or contradicts.
+
+    A scan whose files were made with other settings fails unless ``--force``,
+    so that nothing is lost.
+    """
+    out, extract = config.output_dir, config.extract
+    planned = []
+    for scan in scans:
+        unit = _scans.unit_name(scan, extract)
+        key = _scans.unit_key(scan, extract, atlases)
+        before = status.read_status(out, unit)
+        state = "to do"
+        if not config.run.force and before is not None and before.state == "done":
+            if not _scans.same_settings(before.key, key):
+                state = "failed"
+            elif status.is_done(out, unit, key):
+                state = "done before"
+        planned.append(Planned(scan=scan, unit=unit, key=key, state=state))
+    return planned
+
+
+def _forecast(
+    config: Config,
+    found: Discovery,
+    planned: Sequence[Planned],
+    atlases: Sequence[_scans.Atlas],
+) -> list[str]:
+    """Return the lines of ``--dry-run``."""
+    desc = paths.label(Path(config.extract.denoise.strategy).stem)
+    lines = [f"{len(planned)} scans, {len(found.problems)} problems", *found.notes]
+    for one in planned:
+        lines.append(f"{one.unit}: {CLASH if one.state == 'failed' else one.state}")
+        if one.state != "to do":
+            continue
+        whole = {"space": one.scan.space, "res": one.scan.res, "desc": desc}
+        for atlas in atlases:
+            grid = {"atlas": atlas.name, "seg": atlas.seg, "scale": atlas.scale}
+            given = {k: v for k, v in (whole | grid).items() if v is not None}
+            entities = one.scan.entities | given | {"stat": "mean"}
+            name = paths.build(entities, "timeseries", ".tsv")
+            lines.append(f"  {config.output_dir / name} and what belongs to it")
+    return lines + [f"{bad.unit}: {bad.message}" for bad in found.problems]
+
+
+def _tidy(out: Path) -> None:
+    """Remove what killed jobs left; live jobs keep theirs."""
+    removed = _staging.sweep(out) + status.remove_partials(out)
+    if removed:
+        _run.LOG.info("removed %d half-written files of runs that ended", removed)
+
+
+def _write_roots(
+    config: Config, found: Discovery, atlases: Sequence[_scans.Atlas]
+) -> None:
+    people, columns = participants_table(config.bids_dir, config.derivatives)
+    name = config.extract.denoise.strategy
+    datasets = {scan.dataset for scan in found.scans}
+    roots = derivatives.Roots(
+        links={"fmriprep": max(datasets).as_uri()} if datasets else {},
+        participants=people,
+        columns=columns,
+        atlases=tuple(map(_scans.atlas_words, atlases)),
+        descriptions={Path(name).stem: f"Cleaned by the strategy {Path(name).stem}."},
+        generated_by=tuple(_pipelines(datasets)),
+    )
+    derivatives.write_roots(config.output_dir, roots)
+
+
+def _pipelines(datasets: Iterable[Path]) -> list[dict]:
+    """Return what the input says of how it was made."""
+    found = []
+    for dataset in sorted(datasets):
+        path = dataset / "dataset_description.json"
+        if path.is_file():
+            found += store.read_json(path).get("GeneratedBy", [])
+    return [one for one in found if isinstance(one, dict) and "Name" in one]
+
+
+def _extract(
+    run: _run.Run, found: Discovery, planned: list[Planned], work: Path
+) -> None:
+    """Run a node for each scan that is to do, and note how each ended."""
+    out, notes = run.config.output_dir, work / run.folder.name / "notes"
+    for bad in found.problems:
+        unit = _run.Unit(unit=bad.unit, state="failed", message=bad.message)
+        _scans.write_failure(out, unit)
+        run.add([unit])
+    for one in planned:
+        _scans.forget(out, one.scan.name)  # a problem of discovery, now mended
+        if one.state != "to do":
+            message = CLASH if one.state == "failed" else ""
+            run.add([_run.Unit(unit=one.unit, state=one.state, message=message)])
+    todo = [one for one in planned if one.state == "to do"]
+    nodes = [_extract_node(run, one, notes, work / "weights") for one in todo]
+    _execute(run, nodes, notes)
+    ended = _run.collect([one.unit for one in todo], notes, run.folder)
+    for unit in ended:
+        if not (notes / f"{unit.unit}.json").exists():
+            _scans.write_failure(out, unit, status.read_status(out, unit.unit))
+    run.add(ended)
+
+
+def _extract_node(run: _run.Run, one: Planned, notes: Path, cache: Path) -> nipype.Node:
+    from bidsclf.workflows.interfaces import Extract
+
+    shell = Extract(
+        scan=one.scan.to_dict(),
+        config=to_plain(run.config.extract),
+        unit=one.unit,
+        key=one.key,
+        out=str(run.config.output_dir.absolute()),
+        notes=str(notes),
+        cache=str(cache),
+    )
+    return _node(run, shell, one.unit, SCAN_GB)
+
+
+def _draw(run: _run.Run, found: Discovery, work: Path) -> None:
+    """Run a node for each page that has something new to show."""
+    from bidsclf.workflows.interfaces import Page
+
+    out, notes = run.config.output_dir.absolute(), work / run.folder.name / "notes"
+    units = [*(scan.name for scan in found.scans), *(b.unit for b in found.problems)]
+    people = sorted({unit.partition("_")[0] for unit in units})
+    old = _unchanged(run, people)
+    names = {f"{who}_report": who for who in people if who not in old}
+    nodes = [
+        _node(
+            run,
+            Page(unit=unit, notes=str(notes), out=str(out), participant=who),
+            unit,
+            PAGE_GB,
+        )
+        for unit, who in names.items()
+    ]
+    _execute(run, nodes, notes)
+    before = (f"{who}_report" for who in sorted(old))
+    run.add(_run.Unit(unit=u, state="done before", is_report=True) for u in before)
+    run.add(_run.collect(names, notes, run.folder, is_report=True))
+
+
+def _unchanged(run: _run.Run, people: Iterable[str]) -> set[str]:
+    """Return whose page stands, and whose scans were all done before."""
+    if run.config.run.reports_only or run.config.run.force:
+        return set()
+    changed = {u.unit.partition("_")[0] for u in run.units if u.state != "done before"}
+    pages = run.config.output_dir
+    return {who for who in set(people) - changed if (pages / f"{who}.html").exists()}
+
+
+def _node(run: _run.Run, shell: object, name: str, gb: float) -> nipype.Node:
+    threads = min(run.config.run.omp_nthreads, run.config.run.nprocs)
+    return nipype.Node(shell, name=name, mem_gb=gb, n_procs=threads)
+
+
+def _execute(run: _run.Run, nodes: list[nipype.Node], notes: Path) -> None:
+    if nodes:
+        notes.mkdir(parents=True, exist_ok=True)
+        graph = nipype.Workflow("participant", base_dir=os.fspath(notes.parent))
+        graph.add_nodes(nodes)
+        plugins.execute(graph, run.config.run, crashes=run.folder)
