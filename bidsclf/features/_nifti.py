@@ -1,0 +1,115 @@
+"""NIfTI files on disk: opened, gunzipped and checked, nothing else."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nibabel as nib
+import numpy as np
+from isal import igzip, igzip_threaded, isal_zlib
+
+from bidsclf.errors import InputError
+
+GZIP_MAGIC = b"\x1f\x8b"
+AHEAD_BYTES = 2**21  # a block of decompressed bytes; the thread holds three. Ours
+HEADERS = {  # magic of a single file, and where it stands, by length of the header
+    348: (nib.Nifti1Header, slice(344, 348), b"n+1\0"),
+    540: (nib.Nifti2Header, slice(4, 8), b"n+2\0"),
+}
+SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+
+
+@contextmanager
+def opened(path: Path, *, threads: int = 1) -> Iterator[BinaryIO]:
+    """Open a file, gunzipped where it is gzipped; what cannot be read is named."""
+    try:
+        with path.open("rb") as file:
+            is_gzip = file.read(2) == GZIP_MAGIC
+            file.seek(0)
+            if not is_gzip:
+                yield file
+                return
+            with igzip_threaded.open(
+                file, "rb", threads=threads, block_size=AHEAD_BYTES
+            ) as source:
+                yield source
+    except EOFError as error:
+        raise InputError(
+            f"{path}: the gzip stream ends before its end mark; the file was cut off"
+            " (a broken download, a full disk). Copy or make it again."
+        ) from error
+    except (igzip.BadGzipFile, isal_zlib.error, zlib.error) as error:
+        raise InputError(
+            f"{path}: not readable as gzip ({error}); the file is damaged."
+            " Copy or make it again."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: not readable ({error.strerror or error})."
+            " Check that the file exists and that you may read it."
+        ) from error
+
+
+def fill(source: BinaryIO, wanted: memoryview) -> int:
+    """Read until ``wanted`` is full or the data end; return the bytes read."""
+    n_bytes = 0
+    while n_bytes < len(wanted) and (
+        n_read := source.readinto(wanted[n_bytes:])  # type: ignore[attr-defined]
+    ):
+        n_bytes += n_read
+    return n_bytes
+
+
+def read_header(path: Path) -> Any:
+    """Read and check what ``open_volumes`` and ``read_volume`` both need."""
+    with opened(path, threads=0) as source:
+        start = source.read(540)
+    header = _parsed(path, start)
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    if min(shape, default=0) < 1:
+        raise InputError(
+            f"{path}: the header gives shape {shape}; every axis holds at least 1."
+            " The image is empty: make it again."
+        )
+    if dtype.kind not in "iuf":
+        raise InputError(
+            f"{path}: voxels are of type {dtype}; real numbers were expected."
+            " Colours and complex values are not signals."
+        )
+    affine = header.get_best_affine()
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
+        raise InputError(
+            f"{path}: the affine {affine[:3].round(3).tolist()} cannot be inverted,"
+            " so voxels have no place in mm. Mend sform or qform."
+        )
+    return header
+
+
+def _parsed(path: Path, start: bytes) -> Any:
+    sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")}
+    for size in sizes & set(HEADERS):
+        kind, where, magic = HEADERS[size]
+        if len(start) >= size and start[where] == magic:
+            try:
+                header = kind(start[:size])
+                header.get_data_dtype(), header.get_slope_inter()
+            except (nib.spatialimages.HeaderDataError, KeyError, ValueError) as error:
+                raise InputError(
+                    f"{path}: its NIfTI header is damaged ({error})."
+                    " Copy or make the file again."
+                ) from error
+            return header
+    raise InputError(
+        f"{path}: no NIfTI header in its first {len(start)} bytes;"
+        " a single .nii or .nii.gz file was expected. Convert the image."
+    )
+
+
+def tr_s(header: Any) -> float | None:
+    """Return the header's repetition time; many writers leave it or its unit out."""
+    zooms, unit = header.get_zooms(), header.get_xyzt_units()[1]
+    if len(zooms) < 4 or unit not in SECONDS or not zooms[3] > 0:
+        return None
+    return float(zooms[3]) * SECONDS[unit]
