@@ -1,0 +1,401 @@
+"""People joined with features: who is in, who is out and why, in which order."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bidsclf.cohort import build_cohort, digest, load_people
+from bidsclf.config import CohortConfig
+from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.files.derivatives import (
+    AtlasOutput,
+    Roots,
+    ScanOutput,
+    write_features,
+    write_roots,
+)
+
+REGIONS = ("insula", "cuneus", "caudate", "pons")
+PEOPLE = pd.DataFrame(
+    {
+        "participant_id": ["sub-04", "sub-02", "sub-03", "sub-01"],
+        "diagnosis": ["control", "autism", "control", "autism"],
+        "site": ["NYU", "NYU", "KKI", "KKI"],
+        "Age_at_scan": ["9.5", "n/a", "11", "12.25"],
+        "SEX": ["1", "2", "1", "n/a"],
+    }
+)
+
+
+def series_of(label: str, run: str = "1") -> np.ndarray:
+    seed = int.from_bytes((label + run).encode(), "little") % 2**32
+    return np.random.default_rng(seed).normal(size=(30, len(REGIONS)))
+
+
+def add(out: Path, label: str, *, run="1", missing=(), regions=REGIONS, **settings):
+    """Write the features of one run; settings replace fields of the scan."""
+    series = series_of(label, run)
+    series[:, list(missing)] = np.nan
+    with np.errstate(invalid="ignore"):
+        r = np.corrcoef(series.T)
+    atlas = AtlasOutput(
+        atlas=settings.pop("atlas", "aal"),
+        regions=regions,
+        series=series[:, : len(regions)],
+        matrices={
+            "fisherz": r[: len(regions), : len(regions)],
+            "covariance": np.cov(series.T)[: len(regions), : len(regions)],
+        },
+        digest="abc",
+    )
+    fields = {
+        "entities": {"sub": label, "task": "rest", "run": run},
+        "space": "MNI",
+        "desc": "simple",
+        "tr_s": 2.0,
+        "atlases": (atlas,),
+        "quality": {"mean_fd": 0.1 * int(run), "n_volumes": 30},
+        "meta": {"Strategy": "simple", "SmoothingFWHM": 0},
+    }
+    write_features(out, ScanOutput(**(fields | settings)))
+
+
+def study(out: Path, people: pd.DataFrame = PEOPLE, labels=("01", "02", "03", "04")):
+    people.to_csv(out / "participants.tsv", sep="\t", index=False, na_rep="n/a")
+    for label in labels:
+        add(out, label)
+    return out
+
+
+def test_the_order_is_that_of_the_ids_not_of_the_tables(tmp_path):
+    cohort = build_cohort(study(tmp_path), CohortConfig())
+    assert cohort.people["participant_id"].tolist() == [
+        f"sub-0{i}" for i in range(1, 5)
+    ]
+    assert cohort.people["y"].tolist() == [1, 1, 0, 0]
+    assert cohort.people["site"].tolist() == ["KKI", "NYU", "KKI", "NYU"]
+    assert cohort.people["Age_at_scan"].tolist()[2] == 11
+    assert cohort.labels == {0: "control", 1: "autism"}
+    assert cohort.rows.tolist() == [0, 1, 2, 3]
+    expected = np.corrcoef(series_of("03").T)[np.triu_indices(4, k=1)]
+    np.testing.assert_allclose(cohort.load("fisherz")[2], expected, rtol=1e-5)
+
+
+def test_roots_and_cohort_agree_on_participants(tmp_path):
+    write_roots(tmp_path, Roots(participants=PEOPLE))
+    for label in ("01", "02", "03", "04"):
+        add(tmp_path, label)
+    assert len(build_cohort(tmp_path, CohortConfig()).people) == 4
+
+
+def test_everyone_left_out_has_a_reason(tmp_path):
+    rows = [
+        ["05", "control", "NYU"],
+        ["06", "n/a", "NYU"],
+        ["07", "autism", " "],
+        ["09", "autism", "KKI"],
+    ]
+    more = pd.DataFrame(rows, columns=["participant_id", "diagnosis", "site"])
+    study(tmp_path, pd.concat([PEOPLE, more]))
+    for label in ("06", "07", "08"):
+        add(tmp_path, label)
+    add(tmp_path, "09", missing=range(4))
+    cohort = build_cohort(tmp_path, CohortConfig())
+    assert dict(cohort.excluded.to_numpy()) == {
+        "sub-05": "no features of the chosen kind",
+        "sub-06": "no diagnosis in participants.tsv",
+        "sub-07": "no site in participants.tsv",
+        "sub-08": "no row in participants.tsv",
+        "sub-09": "no region of the atlas is covered",
+    }
+    table = cohort.table().set_index("participant_id")
+    assert (table["included"] == "yes").sum() == len(cohort.people) == 4
+    assert table.loc["sub-06", ["included", "reason"]].tolist() == [
+        "no",
+        "no diagnosis in participants.tsv",
+    ]
+    assert table["reason"].isna().sum() == 4
+
+
+@pytest.mark.parametrize("runs", ["average", "keep"])
+def test_runs_are_averaged_or_kept_but_the_person_is_the_unit(tmp_path, runs):
+    study(tmp_path)
+    add(tmp_path, "02", run="2")
+    cohort = build_cohort(tmp_path, CohortConfig(runs=runs))
+    assert cohort.people["n_runs"].tolist() == [1, 2, 1, 1]
+    edges, series = cohort.load("fisherz"), cohort.load("timeseries")
+    above = np.triu_indices(4, k=1)
+    first, second = (np.corrcoef(series_of("02", r).T)[above] for r in "12")
+    if runs == "average":
+        assert cohort.rows.tolist() == [0, 1, 2, 3]
+        np.testing.assert_allclose(edges[1], (first + second) / 2, rtol=1e-4)
+        assert [len(one) for one in series] == [30, 60, 30, 30]
+        assert cohort.load("motion").loc[1].tolist() == pytest.approx([0.15, 60])
+    else:
+        assert cohort.rows.tolist() == [0, 1, 1, 2, 3]
+        np.testing.assert_allclose(edges[2], second, rtol=1e-4)
+        assert [len(one) for one in series] == [30] * 5
+        sites = ["KKI", "NYU", "NYU", "KKI", "NYU"]
+        assert cohort.load("site")["site"].tolist() == sites
+        assert cohort.load("motion").loc[2].tolist() == pytest.approx([0.2, 30])
+
+
+def test_series_are_standardized_run_by_run(tmp_path):
+    study(tmp_path)
+    add(tmp_path, "02", run="2")
+    joined = build_cohort(tmp_path, CohortConfig()).load("timeseries")[1]
+    for run, part in zip("12", (joined[:30], joined[30:]), strict=True):
+        expected = series_of("02", run)
+        expected = (expected - expected.mean(axis=0)) / expected.std(axis=0)
+        np.testing.assert_allclose(part, expected, atol=1e-5)
+        assert part.dtype == np.float32
+
+
+def test_a_missing_region_says_nothing_and_is_counted(tmp_path):
+    study(tmp_path, labels=("01", "03", "04"))
+    add(tmp_path, "02", missing=[2])
+    cohort = build_cohort(tmp_path, CohortConfig())
+    assert cohort.people["n_missing_regions"].tolist() == [0, 1, 0, 0]
+    assert (cohort.load("timeseries")[1][:, 2] == 0).all()
+    is_edge_of_it = (np.array(np.triu_indices(4, k=1)) == 2).any(axis=0)
+    assert ((cohort.load("fisherz")[1] == 0) == is_edge_of_it).all()
+    covariance = cohort.load("covariance")[1]
+    np.testing.assert_array_equal(covariance[2], np.eye(4)[2])
+    assert np.linalg.eigvalsh(covariance)[0] > 0
+
+
+def test_a_region_missing_in_one_run_is_taken_from_the_other(tmp_path):
+    study(tmp_path)
+    add(tmp_path, "02", run="2", missing=[2])
+    cohort = build_cohort(tmp_path, CohortConfig())
+    assert cohort.people["n_missing_regions"].tolist() == [0] * 4
+    first = np.corrcoef(series_of("02").T)
+    np.testing.assert_allclose(cohort.load("fisherz")[1][1], first[0, 2], rtol=1e-5)
+
+
+def test_controls_are_tables_that_may_hold_gaps(tmp_path):
+    cohort = build_cohort(study(tmp_path), CohortConfig())
+    table = cohort.load("phenotype")
+    assert table.columns.tolist() == ["age", "sex"]
+    np.testing.assert_array_equal(table["age"], [12.25, np.nan, 11, 9.5])
+    assert table["sex"].tolist()[1:] == ["2", "1", "1"]
+    assert cohort.load("motion").columns.tolist() == ["mean_fd", "n_volumes"]
+    assert cohort.load("site")["site"].tolist() == ["KKI", "NYU", "KKI", "NYU"]
+
+
+def test_ids_with_and_without_prefix_are_the_same(tmp_path):
+    bare = PEOPLE.assign(participant_id=PEOPLE["participant_id"].str[4:])
+    cohort = build_cohort(study(tmp_path, bare), CohortConfig())
+    assert cohort.people["participant_id"].iloc[0] == "sub-01"
+
+
+def test_a_study_of_one_scanner_has_one_site(tmp_path):
+    out = study(tmp_path, PEOPLE.drop(columns="site"))
+    with pytest.raises(
+        ConfigError, match=r"--site-column is 'site'.*none for a single"
+    ):
+        build_cohort(out, CohortConfig())
+    cohort = build_cohort(out, CohortConfig(site_column="none"))
+    assert set(cohort.people["site"]) == {"all"}
+
+
+def test_our_columns_never_hide_theirs(tmp_path):
+    people = PEOPLE.assign(y=[5, 6, 7, 8]).rename(columns={"diagnosis": "label"})
+    cohort = build_cohort(study(tmp_path, people), CohortConfig(target="label"))
+    assert cohort.people["participants_y"].tolist() == [8, 6, 7, 5]
+    assert cohort.people["label"].tolist() == ["autism"] * 2 + ["control"] * 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"target": "diagnosys"}, r"--target is 'diagnosys'.*Did you mean 'diagnosis'"),
+        ({"site_column": "scanner"}, r"There are: diagnosis, site, Age_at_scan, SEX"),
+        ({"positive_label": "autsm"}, r"autism \(2 people\).*Did you mean 'autism'"),
+        ({"atlas": "all"}, r"--atlases all.*there are: aal\. Did you mean 'aal'"),
+        ({"desc": "simplegsr"}, r"--denoise-strategy simplegsr.*are: simple\."),
+        ({"space": "Yale"}, r"--space Yale: .* there are: MNI"),
+    ],
+)
+def test_an_unknown_name_lists_what_there_is(tmp_path, setting, message):
+    with pytest.raises(ConfigError, match=message):
+        build_cohort(study(tmp_path), CohortConfig(**setting))
+
+
+@pytest.mark.parametrize(
+    ("field", "option"),
+    [
+        ({"atlas": "ho"}, "aal, ho; a cohort has one. Choose with --atlases"),
+        ({"desc": "gsr"}, "gsr, simple; .*--denoise-strategy"),
+        ({"space": "T1w"}, "MNI, T1w; .*--space"),
+    ],
+)
+def test_an_open_choice_is_refused_and_a_made_one_taken(tmp_path, field, option):
+    study(tmp_path)
+    for label in ("01", "03"):
+        add(tmp_path, label, **field)
+    with pytest.raises(ConfigError, match=option):
+        build_cohort(tmp_path, CohortConfig())
+    ((name, value),) = field.items()
+    cohort = build_cohort(tmp_path, CohortConfig(**{name: value.upper()}))
+    assert cohort.people["participant_id"].tolist() == ["sub-01", "sub-03"]
+    assert cohort.source[name] == value
+
+
+def test_atlases_of_one_name_are_told_apart_by_scale(tmp_path):
+    study(tmp_path)
+    path = "sub-01/func/sub-01_task-rest_run-1_space-MNI_atlas-aal"
+    for name in tmp_path.glob(f"{path}_stat-*"):
+        text = name.name.replace("atlas-aal", "atlas-aal_seg-7n_scale-200")
+        name.with_name(text).write_text(name.read_text())
+    with pytest.raises(ConfigError, match="aal, aal_seg-7n_scale-200"):
+        build_cohort(tmp_path, CohortConfig())
+    cohort = build_cohort(tmp_path, CohortConfig(atlas="aal"))
+    assert len(cohort.people) == 4
+    scaled = load_people(tmp_path, CohortConfig(atlas="aalseg7nscale200"))
+    assert scaled.people["participant_id"].tolist() == ["sub-01"]
+    assert scaled.source["scale"] == "200"
+
+
+def test_several_tasks_are_not_averaged_silently(tmp_path):
+    study(tmp_path)
+    add(tmp_path, "01", entities={"sub": "01", "task": "nback", "run": "1"})
+    with pytest.raises(ConfigError, match=r"nback, rest; .*--task-id"):
+        build_cohort(tmp_path, CohortConfig())
+    cohort = build_cohort(tmp_path, CohortConfig(task_id=("rest",)))
+    assert cohort.people["n_runs"].tolist() == [1] * 4
+
+
+def test_selected_people_only(tmp_path):
+    study(tmp_path)
+    cohort = build_cohort(tmp_path, CohortConfig(participant_label=("01", "sub-03")))
+    assert cohort.people["participant_id"].tolist() == ["sub-01", "sub-03"]
+    with pytest.raises(NothingMatched, match=r"--participant-label sub-33.*sub-03"):
+        build_cohort(tmp_path, CohortConfig(participant_label=("33",)))
+
+
+def test_one_class_is_refused(tmp_path):
+    study(tmp_path, PEOPLE.assign(diagnosis="autism"))
+    with pytest.raises(InputError, match=r"one value .* autism \(4 people\).*--target"):
+        build_cohort(tmp_path, CohortConfig())
+
+
+def test_one_class_because_the_others_have_no_features(tmp_path):
+    study(tmp_path, labels=("01", "02"))
+    with pytest.raises(InputError, match=r"among those with features: autism \(2"):
+        build_cohort(tmp_path, CohortConfig())
+
+
+def test_three_classes_are_refused(tmp_path):
+    out = study(tmp_path, PEOPLE.assign(diagnosis=["adhd", "autism", "hc", "hc"]))
+    with pytest.raises(ConfigError, match=r"3 values: adhd \(1 .*, hc \(2 .*n/a"):
+        build_cohort(out, CohortConfig())
+
+
+def test_an_unclear_positive_is_asked_for(tmp_path):
+    study(tmp_path, PEOPLE.assign(diagnosis=[1, 2, 1, 2]))
+    with pytest.raises(ConfigError, match="Give --positive-label 1 or 2"):
+        build_cohort(tmp_path, CohortConfig())
+    cohort = build_cohort(tmp_path, CohortConfig(positive_label="1"))
+    assert cohort.labels == {0: "2", 1: "1"}
+    assert cohort.people["y"].tolist() == [0, 0, 1, 1]
+
+
+def test_people_with_other_regions_are_named(tmp_path):
+    study(tmp_path, labels=("01", "02", "03"))
+    add(tmp_path, "04", regions=REGIONS[:3])
+    with pytest.raises(InputError, match=r"1 of 4 people .* the 4 of the rest: sub-04"):
+        build_cohort(tmp_path, CohortConfig())
+
+
+def test_people_with_other_preprocessing_are_named(tmp_path):
+    study(tmp_path, labels=("01", "02", "03"))
+    add(tmp_path, "04", meta={"Strategy": "simple", "SmoothingFWHM": 6})
+    with pytest.raises(InputError, match=r"sub-04 \(SmoothingFWHM 6 against 0\)"):
+        build_cohort(tmp_path, CohortConfig())
+
+
+def test_what_may_differ_between_people_does_not_stop(tmp_path):
+    study(tmp_path, labels=("01", "02", "03"))
+    same = {"Strategy": "simple", "SmoothingFWHM": 0}
+    add(tmp_path, "04", tr_s=0.8, meta=same | {"Regressors": ["a_comp_cor_00"]})
+    assert len(build_cohort(tmp_path, CohortConfig()).people) == 4
+
+
+def test_nobody_left_says_why_and_shows_the_names(tmp_path):
+    people = PEOPLE.assign(participant_id=PEOPLE["participant_id"].str[5:])
+    study(tmp_path, people)
+    message = r"none of 8 people.*4: no row in.*sub-1, sub-2, sub-3 and 1 more"
+    with pytest.raises(NothingMatched, match=message):
+        build_cohort(tmp_path, CohortConfig())
+
+
+def test_an_empty_folder_asks_for_the_participant_level(tmp_path):
+    PEOPLE.to_csv(tmp_path / "participants.tsv", sep="\t", index=False)
+    with pytest.raises(NothingMatched, match="Run that first"):
+        build_cohort(tmp_path, CohortConfig())
+
+
+def test_an_absent_kind_names_the_people(tmp_path):
+    cohort = build_cohort(study(tmp_path), CohortConfig())
+    with pytest.raises(InputError, match="4 of 4 scans have no partialcorrelation"):
+        cohort.load("partialcorrelation")
+    with pytest.raises(InputError, match=r"no input 'fisher'.*mean 'fisherz'"):
+        cohort.load("fisher")
+
+
+def test_a_bundle_s_feature_is_recognised(tmp_path):
+    cohort = build_cohort(study(tmp_path), CohortConfig())
+    said = json.loads(json.dumps(cohort.describe("fisherz")))
+    assert said["regions"] == list(REGIONS)
+    assert said["shape"] == [6]
+    assert said["atlas"] == "aal"
+    assert said["preprocessing"] == {
+        "Strategy": "simple",
+        "SmoothingFWHM": 0,
+        "AtlasDigest": "abc",
+    }
+    cohort.check_like(said)
+    cohort.check_like(cohort.describe("site"))
+    said["preprocessing"]["SmoothingFWHM"] = 6
+    with pytest.raises(InputError, match=r"preprocessing .*'SmoothingFWHM': 6"):
+        cohort.check_like(said)
+
+
+def test_new_people_need_no_target_and_no_table(tmp_path):
+    study(tmp_path)
+    add(tmp_path, "05")
+    whole = build_cohort(tmp_path, CohortConfig())
+    (tmp_path / "participants.tsv").unlink()
+    new = load_people(tmp_path, CohortConfig())
+    assert len(new.people) == 5
+    assert new.labels == {}
+    assert set(new.people["y"]) == {-1}
+    np.testing.assert_array_equal(new.load("fisherz")[:4], whole.load("fisherz"))
+
+
+def test_new_people_keep_the_site_they_have(tmp_path):
+    study(tmp_path, PEOPLE.drop(columns="diagnosis"))
+    add(tmp_path, "05")
+    new = load_people(tmp_path, CohortConfig())
+    assert new.people["site"].iloc[:4].tolist() == ["KKI", "NYU", "KKI", "NYU"]
+    assert new.people["site"].isna().iloc[4]
+    assert new.load("phenotype")["age"].isna().tolist() == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_digests_know_the_trained_on_by_content(tmp_path):
+    study(tmp_path)
+    cohort = build_cohort(tmp_path, CohortConfig())
+    rows = digest(cohort.load("fisherz"))
+    assert len(set(rows)) == 4
+    some = build_cohort(tmp_path, CohortConfig(participant_label=("03", "02")))
+    assert digest(some.load("fisherz")) == rows[1:3]
