@@ -67,7 +67,9 @@ class _Cells:
         offsets = np.cumsum([0, *(m.shape[0] for m in stacked)])
         regions = [m.row + n for m, n in zip(stacked, offsets, strict=False)]
         voxels = [w.voxels[m.col] for w, m in zip(weights, stacked, strict=True)]
-        union, cell, shared = _cells(np.concatenate(voxels), np.concatenate(regions))
+        union, cell, shared = _cells(
+            np.concatenate(voxels), np.concatenate(regions), int(offsets[-1])
+        )
         self.voxels = union[np.argsort(cell, kind="stable")]
         self.starts = np.cumsum([0, *np.bincount(cell)[:-1]])
         n_voxels = shared.sum(axis=0)  # (n_regions,)
@@ -121,7 +123,7 @@ def _zero_nonfinite(values: np.ndarray) -> int:
 
 
 def _cells(
-    voxel: np.ndarray, region: np.ndarray
+    voxel: np.ndarray, region: np.ndarray, n_regions: int
 ) -> tuple[np.ndarray, np.ndarray, sparse.csr_array]:
     """Group voxels by the set of regions they lie in.
 
@@ -129,6 +131,8 @@ def _cells(
     ----------
     voxel, region : int arrays of shape (n_pairs,)
         A voxel and a region it lies in.
+    n_regions : int
+        Regions without voxels, the last ones among them, count too.
 
     Returns
     -------
@@ -139,7 +143,7 @@ def _cells(
     shared : sparse int array of shape (n_cells, n_regions)
         Voxels of each cell in each region: all of them or none.
     """
-    n_grid, n_regions = int(voxel.max()) + 1, int(region.max()) + 1
+    n_grid = int(voxel.max()) + 1
     union = np.flatnonzero(np.bincount(voxel, minlength=n_grid))
     cell_of = np.zeros(n_grid, np.int64)
     for seed in range(8):

@@ -8,6 +8,7 @@ from scipy.interpolate import CubicSpline
 from bidsclf.config import DenoiseConfig, ExtractConfig
 from bidsclf.errors import InputError
 from bidsclf.features._denoise import Confounds
+from bidsclf.features._signals import read_signals
 from bidsclf.scan import Scan
 
 FLAT = 1e-10  # spread over size below which a signal is rounding; ours
@@ -154,8 +155,6 @@ def extract(scan: Scan, config: ExtractConfig) -> np.ndarray:
     -------
     series : float32 array of shape (n_kept, n_regions)
     """
-    from bidsclf.features._signals import read_signals
-
     signals = read_signals(scan, config)
     return clean(
         signals.means[0], signals.confounds, tr_s=scan.tr_s, config=config.denoise
