@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
@@ -24,6 +24,8 @@ def find_roots(
 ) -> tuple[Path, Path | None, list[str]]:
     """Return the derivative dataset, the raw one if there is one, and notes.
 
+    Both paths are absolute, links resolved.
+
     Raises
     ------
     ConfigError
@@ -32,9 +34,10 @@ def find_roots(
     for option, folder in (("BIDS_DIR", bids_dir), ("-d fmriprep", derivatives)):
         if folder is not None and not folder.is_dir():
             raise ConfigError(f"{option} is {folder}; there is no such folder.")
+    bids_dir = bids_dir.resolve()
     if derivatives is not None:
-        same = derivatives.resolve() == bids_dir.resolve()
-        return derivatives, None if same else bids_dir, []
+        root = derivatives.resolve()
+        return root, None if root == bids_dir else bids_dir, []
     if is_derivative(bids_dir):
         return bids_dir, None, []
     nested = bids_dir / "derivatives" / "fmriprep"
@@ -109,14 +112,16 @@ def images(
     database = selection.bids_database_dir
     layout = _index(root, people) if database is None else _open(root, database)
     names = layout.get(
-        subject=list(people),
-        suffix="bold",
-        extension=list(EXTENSIONS),
-        return_type="filename",
+        suffix="bold", extension=list(EXTENSIONS), return_type="filename"
     )
+    # pybids takes the person from the first sub- of the whole path, which may lie
+    # above the dataset: the names alone decide
+    every = [image for image in map(_image, sorted(names)) if image is not None]
+    chosen = set(people)
+    found = [image for image in every if image.entities.get("sub") in chosen]
     if database is not None:
-        _check_fresh(layout, people, database)
-    return [image for image in map(_image, sorted(names)) if image is not None]
+        _check_fresh(root, chosen - {i.entities["sub"] for i in found}, database)
+    return found
 
 
 def _image(name: str) -> Image | None:
@@ -173,11 +178,15 @@ def _open(root: Path, database: Path) -> BIDSLayout:
     return layout
 
 
-def _check_fresh(layout: BIDSLayout, people: Sequence[str], database: Path) -> None:
-    """Refuse an index that is older than a person's folder."""
-    missing = sorted(set(people) - set(layout.get_subjects()))
+def _check_fresh(root: Path, without: Collection[str], database: Path) -> None:
+    """Refuse an index that is older than the images of a person it has none of."""
+    missing = [
+        label
+        for label in sorted(without)
+        if next(root.glob(f"sub-{label}/**/func/*_bold.nii*"), None) is not None
+    ]
     if missing:
         raise ConfigError(
             f"--bids-database-dir {database}: the index does not know"
-            f" {', '.join(missing[:5])}, who have a folder. Remove it to index anew."
+            f" {', '.join(missing[:5])}, who have images. Remove it to index anew."
         )
