@@ -10,6 +10,7 @@ import pytest
 from bidsclf.cohort import build_cohort, digest, load_people
 from bidsclf.config import CohortConfig
 from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.files.choice import _matching
 from bidsclf.files.derivatives import (
     AtlasOutput,
     Roots,
@@ -258,6 +259,16 @@ def test_atlases_of_one_name_are_told_apart_by_scale(tmp_path):
     scaled = load_people(tmp_path, CohortConfig(atlas="aalseg7nscale200"))
     assert scaled.people["participant_id"].tolist() == ["sub-01"]
     assert scaled.source["scale"] == "200"
+
+
+@pytest.mark.parametrize(
+    ("typed", "scale"),
+    [("schaefer400", "400"), ("Schaefer2018_seg-7n_scale-200", "200"), ("cc", None)],
+)
+def test_an_atlas_is_found_by_the_name_of_the_participant_level(typed, scale):
+    known = [f"Schaefer2018_seg-7n_scale-{scale}" for scale in (200, 400)]
+    expected = [f"Schaefer2018_seg-7n_scale-{scale}"] if scale else []
+    assert _matching(known, typed) == expected
 
 
 def test_several_tasks_are_not_averaged_silently(tmp_path):

@@ -1,6 +1,8 @@
 """Which derivatives of seam 1 are read: one atlas, one desc, one space, one task."""
 
+import json
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -46,10 +48,10 @@ def choose_scans(
         Several atlases, descs, spaces or tasks and none chosen, or the chosen
         one is not there; the message lists what there is.
     """
-    files = find_features(out)
+    found = find_features(out)
     entities = [*ATLAS, *DESC, *SPACE, *RUN]
-    files[entities] = files[entities].astype(object).where(files[entities].notna(), "")
-    tables = files[files["suffix"].isin(("timeseries", "relmat"))]
+    found[entities] = found[entities].astype(object).where(found[entities].notna(), "")
+    tables = found[found["suffix"].isin(("timeseries", "relmat"))]
     if tables.empty:
         raise NothingMatched(
             f"{out}: no timeseries.tsv and no relmat.tsv below sub-*/; the group level"
@@ -61,7 +63,7 @@ def choose_scans(
     tables = _narrow(tables, SPACE, config.space, "--space")
     tables = _narrow(tables, ("task",), None, "--task-id")
     chosen = tables[[*ATLAS, *DESC, *SPACE]].iloc[0].to_dict()
-    quality = files[files["suffix"] == "quality"]
+    quality = found[found["suffix"] == "quality"]
     for name in (*DESC, *SPACE):
         quality = quality[quality[name] == chosen[name]]
     return _scans(tables, quality), {k: v for k, v in chosen.items() if v}
@@ -118,6 +120,27 @@ def _plain(text: str) -> str:
     return re.sub(r"[^0-9a-z]", "", text.lower())
 
 
+def _matching(known: list[str], wanted: str) -> list[str]:
+    """Return the values that a word stands for, compared by letters and digits.
+
+    A word is the whole value, its first entity, or the name of a file in
+    ``data/atlases``: 'schaefer200' is 'Schaefer2018_seg-7n_scale-200'.
+    """
+    listing = files("bidsclf") / "data" / "atlases" / f"{_plain(wanted)}.json"
+    if listing.is_file():
+        said = json.loads(listing.read_text(encoding="utf-8"))
+        pairs = [f"{key}-{said[key]}" for key in ATLAS[1:] if key in said]
+        wanted_file = "_".join([said["name"], *pairs])
+    else:
+        wanted_file = wanted
+    for word in (wanted, wanted_file):
+        whole = [value for value in known if _plain(value) == _plain(word)]
+        first = [v for v in known if _plain(v.partition("_")[0]) == _plain(word)]
+        if whole or first:
+            return whole or first
+    return []
+
+
 def _narrow(
     tables: pd.DataFrame, entities: tuple[str, ...], wanted: str | None, option: str
 ) -> pd.DataFrame:
@@ -126,11 +149,7 @@ def _narrow(
     for name in entities[1:]:
         values += tables[name].map(lambda v, name=name: f"_{name}-{v}" if v else "")
     known = sorted(values.unique())
-    matched = known
-    if wanted is not None:
-        exact = [value for value in known if _plain(value) == _plain(wanted)]
-        start = [v for v in known if _plain(v.partition("_")[0]) == _plain(wanted)]
-        matched = exact or start
+    matched = known if wanted is None else _matching(known, wanted)
     if not matched:
         raise ConfigError(
             f"{option} {wanted}: no features of it;"
