@@ -72,7 +72,7 @@ def _one(files: pd.DataFrame, **wanted: str) -> Path | None:
 
 def _scan(name: str, files: pd.DataFrame) -> dict[str, Any]:
     quality = _one(files, suffix="quality")
-    measured = store.read_table(quality).iloc[0].to_dict() if quality else {}
+    measured = store.read_table(quality).to_dict("records")[0] if quality else {}
     motion = _one(files, suffix="motion")
     moved = store.read_table(motion) if motion else None
     kept = None if moved is None else moved["kept"].to_numpy(bool)
