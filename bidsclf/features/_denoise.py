@@ -103,6 +103,7 @@ def load_confounds(scan: Scan, config: DenoiseConfig, n_volumes: int) -> Confoun
     if dummy_scans is None:
         dummy_scans = int(table[spikes].to_numpy().any(axis=1).sum())
     else:
+        dummy_scans = min(dummy_scans, n_volumes)
         kept[:dummy_scans] = False
     if config.fd_thresh_mm is not None:
         kept &= ~(fd > config.fd_thresh_mm)  # the first volume's FD is NaN: kept
@@ -216,8 +217,8 @@ def _as_fmriprep(scan: Scan, strategy: Strategy, table: pd.DataFrame) -> Iterato
     with _folder() as folder:
         path = folder / "sub-1_desc-confounds_timeseries.tsv"
         table[used].to_csv(path, sep="\t", index=False, na_rep="n/a")
-        sidecar = scan.confounds.with_suffix(".json")
-        if sidecar.is_file():
+        sidecar = scan.confounds and scan.confounds.with_suffix(".json")
+        if sidecar and sidecar.is_file():
             path.with_suffix(".json").symlink_to(sidecar.resolve())
         yield folder / f"sub-1_desc-{desc}_bold.nii.gz"
 

@@ -48,7 +48,8 @@ class AtlasFeatures:
     @property
     def missing(self) -> np.ndarray:
         """Whether each region has no series, bool of shape (n_regions,)."""
-        return np.isnan(self.series).all(axis=0)
+        missing: np.ndarray = np.isnan(self.series).all(axis=0)
+        return missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -118,6 +118,8 @@ def _notes(scan: Scan, reader: VolumeReader) -> list[str]:
             f"The sidecar's RepetitionTime, {scan.tr_s:g} s, was taken; the image's"
             f" header says {reader.tr_s:g} s."
         )
+    if "smoothAROMAnonaggr" in scan.bold.name:
+        notes.append("fMRIPrep smoothed this image by 6 mm before ICA-AROMA.")
     return notes
 
 

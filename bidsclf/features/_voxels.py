@@ -45,7 +45,8 @@ class VoxelMoments:
     @property
     def bad(self) -> np.ndarray:
         """Indices into a volume of the voxels that were NaN or infinite once."""
-        return self._voxels[~np.isfinite(self._sums).all(axis=0)]
+        bad: np.ndarray = self._voxels[~np.isfinite(self._sums).all(axis=0)]
+        return bad
 
     def tsnr(self) -> float | None:
         """Return the median over voxels of mean / standard deviation.

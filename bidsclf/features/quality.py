@@ -1,5 +1,7 @@
 """How good a scan is: motion, signal to noise, time and coverage."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from bidsclf.config import ExtractConfig
@@ -46,7 +48,7 @@ def summarize(
     }
 
 
-def _over(measure, values: np.ndarray) -> float | None:
+def _over(measure: Callable[[np.ndarray], float], values: np.ndarray) -> float | None:
     known = values[np.isfinite(values)]
     return float(measure(known)) if known.size else None
 

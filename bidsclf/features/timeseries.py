@@ -13,7 +13,7 @@ from bidsclf.scan import Scan
 
 FLAT = 1e-10  # spread over size below which a signal is rounding; ours
 MIN_FREEDOM = 3  # degrees of freedom that a correlation needs; ours
-PAD = 34  # volumes that scipy's sosfiltfilt pads a 5th-order band-pass with, plus 1
+PAD = {1: 19, 2: 34}  # volumes scipy's sosfiltfilt needs at order 5, by cut-offs
 
 
 def clean(
@@ -69,20 +69,21 @@ def clean(
 
 
 def _spread(signals: np.ndarray) -> np.ndarray:
-    return signals.std(axis=0, ddof=1, dtype=np.float64)
+    spread: np.ndarray = signals.std(axis=0, ddof=1, dtype=np.float64)
+    return spread
 
 
 def _regress(
     signals: np.ndarray, confounds: Confounds, tr_s: float, config: DenoiseConfig
 ) -> np.ndarray:
     kept, regressors = confounds.sample_mask, confounds.regressors
-    filtered = bool(config.low_pass_hz or config.high_pass_hz)
+    filtered = config.low_pass_hz is not None or config.high_pass_hz is not None
     removed = None if regressors is None else regressors.to_numpy(np.float64)
     if filtered:
         signals = _bridge(signals, kept)
         removed = None if removed is None else _bridge(removed, kept)
         kept = kept - kept[0]
-    return signal.clean(
+    residual: np.ndarray = signal.clean(
         signals,
         detrend=True,
         standardize=None,
@@ -94,6 +95,7 @@ def _regress(
         t_r=tr_s,
         butterworth__copy=True,  # all columns at once: four times faster
     )
+    return residual
 
 
 def _bridge(signals: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -102,7 +104,7 @@ def _bridge(signals: np.ndarray, kept: np.ndarray) -> np.ndarray:
     Volumes before and after are cut off, as nilearn does by default.
     """
     spline = CubicSpline(kept, signals[kept])
-    bridged = spline(np.arange(kept[0], kept[-1] + 1))
+    bridged: np.ndarray = spline(np.arange(kept[0], kept[-1] + 1))
     bridged[kept - kept[0]] = signals[kept]
     return bridged
 
@@ -134,17 +136,20 @@ def freedom(confounds: Confounds, tr_s: float, config: DenoiseConfig) -> int:
 
 
 def _check_freedom(confounds: Confounds, tr_s: float, config: DenoiseConfig) -> None:
-    left, n_kept = freedom(confounds, tr_s, config), confounds.sample_mask.size
-    filtered = bool(config.low_pass_hz or config.high_pass_hz)
-    if left < MIN_FREEDOM or (filtered and n_kept < PAD):
+    left, kept = freedom(confounds, tr_s, config), confounds.sample_mask
+    if left < MIN_FREEDOM:
         raise InputError(
-            f"{n_kept} volumes are kept and {len(confounds.columns)} regressors"
-            f" ({confounds.strategy}){' and a filter' if filtered else ''} are"
-            f" removed, so {left} degrees of freedom are left;"
-            f" {MIN_FREEDOM} are needed"
-            f"{f', and {PAD} volumes to filter' if filtered else ''}."
-            " Choose a strategy with fewer regressors, widen the band,"
-            " or leave the run out."
+            f"{kept.size} volumes are kept and {len(confounds.columns)} regressors"
+            f" ({confounds.strategy}) and what the filter stops are removed, so {left}"
+            f" degrees of freedom are left; {MIN_FREEDOM} are needed. Choose a"
+            " strategy with fewer regressors, widen the band, or leave the run out."
+        )
+    n_cutoffs = sum(f is not None for f in (config.high_pass_hz, config.low_pass_hz))
+    span, needed = int(kept[-1] - kept[0]) + 1, PAD.get(n_cutoffs, 0)
+    if span < needed:
+        raise InputError(
+            f"{span} volumes lie between the first and the last one kept; the filter"
+            f" needs {needed}. Leave out --high-pass and --low-pass, or the run."
         )
 
 
