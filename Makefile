@@ -21,7 +21,7 @@ help:
 
 demo: .venv/ready
 	rm -rf $(DEMO)
-	$(BIN)/bidsclf-data simulate $(DEMO)/bids --n-sites 3 --n-subjects 60 --effect 1.0 --seed 1
+	$(BIN)/bidsclf-data simulate $(DEMO)/bids --n-sites 3 --n-subjects 60 --seed 1
 	$(BIN)/python run.py $(DEMO)/bids $(DEMO)/out participant \
 	    -d fmriprep=$(DEMO)/bids/derivatives/fmriprep -w $(DEMO)/work --nprocs 2
 	$(BIN)/python run.py $(DEMO)/bids $(DEMO)/out group -w $(DEMO)/work --nprocs 2 \
