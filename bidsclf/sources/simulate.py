@@ -3,11 +3,7 @@
 import argparse
 import logging
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +15,7 @@ from bidsclf.sources import _layout, _study
 from bidsclf.sources._anatomy import Anatomy, load_anatomy
 from bidsclf.sources._signals import draw_traits
 from bidsclf.sources._volumes import simulate_run
+from bidsclf.sources._workers import each
 
 HELP = "simulate a multi-site study with known truth"
 LOG = logging.getLogger("bidsclf")
@@ -64,14 +61,13 @@ def run(namespace: argparse.Namespace) -> int:
         OUT cannot be written, or a worker died.
     """
     config = _study.StudyConfig(**{name: getattr(namespace, name) for name in OPTIONS})
-    if namespace.nprocs < 1:
-        raise ConfigError(f"--nprocs is {namespace.nprocs}; it takes 1 or more.")
-    out = namespace.out
+    out, nprocs = namespace.out, namespace.nprocs
     _check_free(out, config)
     people = range(config.n_subjects)
     try:
         _layout.write_study(out, config)
-        for number in _each(partial(simulate_person, out, config), people, namespace):
+        made = each(partial(simulate_person, out, config), people, nprocs=nprocs)
+        for number, _ in enumerate(made, start=1):
             LOG.info("%d of %d people", number, config.n_subjects)
     except OSError as error:
         raise InputError(
@@ -79,24 +75,6 @@ def run(namespace: argparse.Namespace) -> int:
             " Free the disk or choose another folder, then run again: it goes on."
         ) from error
     return 0
-
-
-def _each(task, people: range, namespace: argparse.Namespace) -> Iterator[int]:
-    if namespace.nprocs == 1 or len(people) == 1:
-        for number in people:
-            task(number)
-            yield number + 1
-        return
-    workers = min(namespace.nprocs, len(people))
-    try:
-        with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
-            for number, _ in enumerate(pool.map(task, people), start=1):
-                yield number
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"one of {workers} workers was killed, mostly for want of memory."
-            " Lower --nprocs and run again: the study goes on where it stopped."
-        ) from error
 
 
 def _check_free(out: Path, config: _study.StudyConfig) -> None:
