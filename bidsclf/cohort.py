@@ -244,7 +244,7 @@ def _join(
 ) -> Cohort:
     """Join people with their scans; ``reasons`` says who is out already."""
     absent = set(people[ID]) - set(files[ID])
-    reasons = dict.fromkeys(absent, "no features of the chosen kind") | reasons
+    reasons = dict.fromkeys(absent, "no features among those chosen") | reasons
     files = files[~files[ID].isin(reasons)]
     _refuse_nobody(files, people, reasons)
     scans = scans_of(files)

@@ -106,7 +106,7 @@ def test_everyone_left_out_has_a_reason(tmp_path):
     add(tmp_path, "09", missing=range(4))
     cohort = build_cohort(tmp_path, CohortConfig())
     assert dict(cohort.excluded.to_numpy()) == {
-        "sub-05": "no features of the chosen kind",
+        "sub-05": "no features among those chosen",
         "sub-06": "no diagnosis in participants.tsv",
         "sub-07": "no site in participants.tsv",
         "sub-08": "no row in participants.tsv",

@@ -57,6 +57,35 @@ def test_agrees_with_placements_counted_one_by_one(digits):
         assert auc[0] == pytest.approx(roc_auc_score(truth, scores[0]))
 
 
+OVARIAN = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0
+2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1
+4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0
+4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1
+3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1
+3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1
+2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+3.6 6.6 5 1
+"""  # albumin, total protein, K-G score, benefit of surgery
+
+
+def test_agrees_with_delong_s_own_example():
+    # The 43 complete patients and the numbers of the SAS/STAT manual, PROC LOGISTIC,
+    # "Comparing Receiver Operating Characteristic Curves".
+    albumin, protein, kg, truth = np.array(OVARIAN.split(), float).reshape(-1, 4).T
+    scores = np.array([albumin, protein, -kg])
+    auc, covariance = delong_covariance(truth, scores)
+    np.testing.assert_allclose(auc, [0.7366, 0.6478, 0.7258], atol=5e-5)
+    sd = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(sd, [0.0927, 0.1000, 0.1028], atol=5e-5)
+    np.testing.assert_allclose(
+        delong_test(truth, albumin, -kg), [0.0108, -0.1761, 0.1976, 0.9102], atol=5e-5
+    )
+    np.testing.assert_allclose(
+        delong_test(truth, protein, -kg), [-0.078, -0.2830, 0.1271, 0.4561], atol=5e-5
+    )
+
+
 def test_the_test_is_the_normal_one_on_the_difference():
     truth, scores = scored(1)
     auc, covariance = placements(truth, scores)
