@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bidsclf.errors import InputError
+from bidsclf.errors import FitError, InputError
 
 BLOCK = 4096  # columns multiplied at once: bounds the float64 copy; ours
 
@@ -127,6 +127,16 @@ def check_finite(values: np.ndarray, what: str) -> None:
             f"{what}: {bad.sum()} of {len(values)} rows hold values that are not"
             f" finite, first {np.flatnonzero(bad)[:5].tolist()}; models take numbers"
             " only. Run the participant level again for them or leave them out."
+        )
+
+
+def check_classes(y: np.ndarray) -> None:
+    """Refuse labels that cannot be learned from: fewer than two of a class."""
+    counts = np.bincount(y, minlength=2)
+    if len(counts) != 2 or counts.min() < 2:
+        raise FitError(
+            f"the training rows hold {counts.tolist()} of classes 0, 1, …; two classes"
+            " with two rows or more are needed. Use fewer folds or more people."
         )
 
 

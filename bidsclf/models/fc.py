@@ -13,9 +13,16 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
-from bidsclf.errors import FitError, InputError
+from bidsclf.errors import InputError
 from bidsclf.models._base import Variant
-from bidsclf.models._rows import Edges, canonical_order, check_finite, edges, take
+from bidsclf.models._rows import (
+    Edges,
+    canonical_order,
+    check_classes,
+    check_finite,
+    edges,
+    take,
+)
 from bidsclf.models._spd import geometric_mean, log_vectors, map_eigenvalues
 
 COSTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # over the mean squared norm; ours
@@ -125,16 +132,6 @@ class KernelClassifier:
         self.cost, self.relative_cost = settings["cost"], settings["relative_cost"]
         self.inner_auc = list(settings["inner_auc"].values())
         return self
-
-
-def check_classes(y: np.ndarray) -> None:
-    """Refuse labels that cannot be learned from: fewer than two of a class."""
-    counts = np.bincount(y, minlength=2)
-    if len(counts) != 2 or counts.min() < 2:
-        raise FitError(
-            f"the training rows hold {counts.tolist()} of classes 0, 1, …; two classes"
-            " with two rows or more are needed. Use fewer folds or more people."
-        )
 
 
 def svm(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]:

@@ -1,0 +1,71 @@
+"""The same small network on every volume, averaged over time."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bidsclf.models._base import Variant
+from bidsclf.models._rows import Series
+from bidsclf.models._training import TorchClassifier, Training
+
+
+class MeanMLP(nn.Module):
+    """Linear, layer norm, ReLU and dropout on each volume; mean; linear.
+
+    The order of volumes says nothing to it, and scans may differ in length.
+
+    Parameters
+    ----------
+    n_regions : int
+    n_hidden : int
+    dropout : float
+
+    References
+    ----------
+    Popov et al. (2024), NeuroImage 303, 120909, doi:10.1016/j.neuroimage.2024.120909;
+    code: github.com/neuroneural/meanMLP (width 160, dropout 0.49, no further block).
+    Departures: the mean is taken before the last layer, which commutes with it;
+    AdamW, classes weigh the same, and early stopping on our validation part.
+    """
+
+    def __init__(self, n_regions: int, *, n_hidden: int = 160, dropout: float = 0.49):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(n_regions, n_hidden),
+            nn.LayerNorm(n_hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        )
+        self.head = nn.Linear(n_hidden, 2)
+
+    @staticmethod
+    def collate(rows: Series) -> tuple[Tensor, list[int]]:
+        """Join the volumes of B people: (all volumes, R) and B lengths."""
+        series = list(rows)
+        return torch.from_numpy(np.concatenate(series)), [len(one) for one in series]
+
+    def forward(self, batch: tuple[Tensor, list[int]]) -> Tensor:
+        """Return logits of shape (B, 2)."""
+        volumes, lengths = batch
+        hidden = self.body(volumes)  # (all volumes, H)
+        means = [person.mean(dim=0) for person in hidden.split(lengths)]
+        return self.head(torch.stack(means))  # (B, 2)
+
+    def loss(
+        self, batch: tuple[Tensor, list[int]], y: Tensor, weight: Tensor
+    ) -> Tensor:
+        """Return the mean cross-entropy of people, weighted by class."""
+        return (weight * F.cross_entropy(self(batch), y, reduction="none")).mean()
+
+
+VARIANTS = {
+    "meanmlp": Variant(
+        input="timeseries",
+        prepare=Series.of,
+        make=partial(TorchClassifier, MeanMLP, Training()),
+        needs_valid=True,
+    )
+}

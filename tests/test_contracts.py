@@ -1,0 +1,179 @@
+"""What every model must hold; a new one is tested the moment its file exists."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from bidsclf.crossval import Recipe, fit_fold, load_bundle, save_bundle
+from bidsclf.errors import FitError
+from bidsclf.folds import Fold
+from bidsclf.models._base import find, prepared, variants
+from bidsclf.models._rows import take
+
+N, N_REGIONS = 36, 5
+Y = np.tile([0, 1], N // 2)
+FOLD = Fold(1, 1, np.arange(6, 28), np.arange(28, N), np.arange(6))
+ALL = np.arange(N)
+
+
+def series(seed: int = 0) -> list[np.ndarray]:
+    """Regions 0 and 1 agree in class 1 only, and region 0 is pushed up."""
+    rng, made = np.random.default_rng(seed), []
+    for label in Y:
+        one = rng.normal(size=(rng.integers(40, 60), N_REGIONS))
+        if label:
+            one[:, 1] = one[:, 0] + 0.3 * one[:, 1]
+            one = np.where(one > 1, 3 * one, one)
+        made.append(((one - one.mean(0)) / one.std(0)).astype(np.float32))
+    return made
+
+
+def _to_unit(matrix: np.ndarray) -> np.ndarray:
+    root = np.sqrt(np.diag(matrix))
+    return matrix / np.outer(root, root)
+
+
+@cache
+def toy(kind: str, seed: int = 0) -> object:
+    """Rows that a model of this input can tell apart."""
+    rng, upper = np.random.default_rng(seed), np.triu_indices(N_REGIONS, k=1)
+    covariances = [np.cov(one.T) for one in series(seed)]
+    edges = {
+        "fisherz": lambda c: np.arctanh(0.99 * np.corrcoef(c)[upper]),
+        "partialcorrelation": lambda c: -_to_unit(np.linalg.inv(c))[upper],
+    }
+    push = 2.0 * Y + rng.normal(size=N) / 4
+    if kind in edges:
+        return np.array([edges[kind](c) for c in covariances], np.float32)
+    return {
+        "timeseries": lambda: series(seed),
+        "covariance": lambda: np.array(covariances, np.float32),
+        "phenotype": lambda: pd.DataFrame(
+            {"age": 10 + push, "sex": np.where(rng.random(N) < 0.5, "F", "M")}
+        ),
+        "motion": lambda: pd.DataFrame({"mean_fd": push, "n_volumes": 180}),
+        "site": lambda: pd.DataFrame({"site": np.where(Y, "A", "B")}),
+    }[kind]()
+
+
+def with_rows(loaded: object, rows: np.ndarray) -> object:
+    """Return a copy whose given rows come from elsewhere and are extreme."""
+    changed = [np.array(one) for one in loaded] if isinstance(loaded, list) else None
+    if changed is not None:
+        for row in rows:
+            changed[row] = 9 * changed[row][::-1, ::-1]
+        return changed
+    if isinstance(loaded, pd.DataFrame):
+        frame = loaded.copy()
+        for name in frame:
+            frame[name] = frame[name].astype(object)
+            frame.loc[rows, name] = "X" if isinstance(frame[name][0], str) else 1e6
+        return frame
+    array = loaded.copy()
+    array[rows] = array[rows] + (7 * np.eye(N_REGIONS) if array.ndim == 3 else 0.9)
+    return array
+
+
+@pytest.fixture(params=variants())
+def name(request):
+    return request.param
+
+
+def fit(name, loaded, fold=FOLD, y=Y, seed=0):
+    torch.set_num_threads(1)
+    return fit_fold(
+        prepared(name, loaded), y, ALL, fold, Recipe(variant=name, seed=seed)
+    )
+
+
+@cache
+def fitted(name):
+    return fit(name, toy(find(name).input))
+
+
+def test_learns_a_separable_toy_with_scores_of_the_right_shape(name):
+    result = fitted(name)
+    assert result.scores.shape == (6,)
+    assert result.scores.dtype == np.float64
+    assert ((result.scores >= 0) & (result.scores <= 1)).all()
+    assert ((result.scores > 0.5) == Y[FOLD.test]).all()
+
+
+def test_the_same_seed_gives_the_same_numbers(name):
+    loaded = toy(find(name).input)
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the global state that must not matter
+    state = torch.get_rng_state()
+    np.testing.assert_array_equal(fit(name, loaded).scores, fitted(name).scores)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_bundle_predicts_the_same_and_holds_no_pickle(name, tmp_path):
+    loaded = toy(find(name).input)
+    result = fitted(name)
+    save_bundle(tmp_path, result.model, variant=name, context={"labels": {"0": "a"}})
+    model, described = load_bundle(tmp_path)
+    x = take(prepared(name, loaded), FOLD.test)
+    np.testing.assert_array_equal(model.predict_score(x), result.scores)
+    assert described["variant"] == name
+    assert described["context"] == {"labels": {"0": "a"}}
+    files = {path.name for path in Path(tmp_path).rglob("*")}
+    assert files == {"model.json", "model.safetensors"}
+    assert load_file(tmp_path / "model.safetensors")
+
+
+def test_one_person_scores_as_in_a_crowd(name):
+    loaded = toy(find(name).input)
+    result = fitted(name)
+    for row in FOLD.test:
+        alone = prepared(name, take(loaded, np.array([row])))
+        score = result.model.predict_score(alone)
+        np.testing.assert_allclose(score, result.scores[[row]], rtol=1e-5, atol=1e-7)
+
+
+def test_the_order_of_people_does_not_matter(name):
+    loaded, order = toy(find(name).input), np.random.default_rng(5).permutation(N)
+    place = np.argsort(order)
+    moved = Fold(1, 1, *(place[part] for part in (FOLD.train, FOLD.valid, FOLD.test)))
+    there = fit(name, take(loaded, order), moved, Y[order]).scores
+    np.testing.assert_allclose(there, fitted(name).scores, rtol=1e-4, atol=1e-6)
+
+
+def test_changing_test_rows_changes_no_fitted_number(name, tmp_path):
+    loaded, other = toy(find(name).input), FOLD.test[1:]
+    changed, y = with_rows(loaded, other), Y.copy()
+    y[other] = 1 - y[other]
+    first, second = fitted(name), fit(name, changed, y=y)
+    assert first.notes == second.notes
+    for place, result in (("a", first), ("b", second)):
+        save_bundle(tmp_path / place, result.model, variant=name, context={})
+    for file in ("model.json", "model.safetensors"):
+        one, two = ((tmp_path / place / file).read_bytes() for place in "ab")
+        assert one == two
+    assert first.scores[0] == second.scores[0]
+
+
+def test_rows_of_one_person_are_averaged(name):
+    loaded = toy(find(name).input)
+    twice = take(loaded, np.repeat(ALL, 2))
+    rows = np.repeat(ALL, 2)
+    result = fit_fold(prepared(name, twice), Y, rows, FOLD, Recipe(variant=name))
+    each = result.model.predict_score(prepared(name, take(loaded, FOLD.test)))
+    np.testing.assert_allclose(result.scores, each, rtol=1e-5, atol=1e-7)
+
+
+def test_one_class_is_refused_with_the_place_and_the_counts(name):
+    loaded = toy(find(name).input)
+    with pytest.raises(FitError, match=rf"^{name}, repeat 1, fold 1: .*two classes"):
+        fit(name, loaded, y=np.zeros(N, int))
+
+
+def test_names_stay_distinct_where_a_dash_is_not_allowed():
+    stripped = [name.replace("-", "") for name in variants()]
+    assert len(set(stripped)) == len(stripped)
+    assert all(word.isalnum() for word in stripped)
