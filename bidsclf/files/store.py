@@ -225,7 +225,9 @@ def read_matrix(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def write_series(path: Path, series: np.ndarray, names: Sequence[str]) -> Path:
     """Write (n_volumes, n_regions) signals, one named column a region."""
-    return write_table(path, pd.DataFrame(series, columns=list(names)))
+    line = "\t".join([DIGITS] * len(names))
+    rows = ((line % tuple(row)).replace("nan", MISSING) for row in series.tolist())
+    return write_text(path, "\n".join(["\t".join(names), *rows]) + "\n")
 
 
 def read_series(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
