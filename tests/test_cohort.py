@@ -1,6 +1,7 @@
 """People joined with features: who is in, who is out and why, in which order."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +65,27 @@ def add(out: Path, label: str, *, run="1", missing=(), regions=REGIONS, **settin
     write_features(out, ScanOutput(**(fields | settings)))
 
 
-def study(out: Path, people: pd.DataFrame = PEOPLE, labels=("01", "02", "03", "04")):
-    people.to_csv(out / "participants.tsv", sep="\t", index=False, na_rep="n/a")
-    for label in labels:
-        add(out, label)
-    return out
+@pytest.fixture(scope="module")
+def everyone(tmp_path_factory):
+    """Four people with one run each, written once."""
+    folder = tmp_path_factory.mktemp("everyone")
+    for label in ("01", "02", "03", "04"):
+        add(folder, label)
+    return folder
 
 
-def test_the_order_is_that_of_the_ids_not_of_the_tables(tmp_path):
+@pytest.fixture
+def study(everyone):
+    def make(out: Path, people=PEOPLE, labels=("01", "02", "03", "04")) -> Path:
+        people.to_csv(out / "participants.tsv", sep="\t", index=False, na_rep="n/a")
+        for label in labels:
+            shutil.copytree(everyone / f"sub-{label}", out / f"sub-{label}")
+        return out
+
+    return make
+
+
+def test_the_order_is_that_of_the_ids_not_of_the_tables(tmp_path, study):
     cohort = build_cohort(study(tmp_path), CohortConfig())
     assert cohort.people["participant_id"].tolist() == [
         f"sub-0{i}" for i in range(1, 5)
@@ -92,7 +106,7 @@ def test_roots_and_cohort_agree_on_participants(tmp_path):
     assert len(build_cohort(tmp_path, CohortConfig()).people) == 4
 
 
-def test_everyone_left_out_has_a_reason(tmp_path):
+def test_everyone_left_out_has_a_reason(tmp_path, study):
     rows = [
         ["05", "control", "NYU"],
         ["06", "n/a", "NYU"],
@@ -122,7 +136,7 @@ def test_everyone_left_out_has_a_reason(tmp_path):
 
 
 @pytest.mark.parametrize("runs", ["average", "keep"])
-def test_runs_are_averaged_or_kept_but_the_person_is_the_unit(tmp_path, runs):
+def test_runs_are_averaged_or_kept_but_the_person_is_the_unit(tmp_path, runs, study):
     study(tmp_path)
     add(tmp_path, "02", run="2")
     cohort = build_cohort(tmp_path, CohortConfig(runs=runs))
@@ -144,7 +158,7 @@ def test_runs_are_averaged_or_kept_but_the_person_is_the_unit(tmp_path, runs):
         assert cohort.load("motion").loc[2].tolist() == pytest.approx([0.2, 30])
 
 
-def test_series_are_standardized_run_by_run(tmp_path):
+def test_series_are_standardized_run_by_run(tmp_path, study):
     study(tmp_path)
     add(tmp_path, "02", run="2")
     joined = build_cohort(tmp_path, CohortConfig()).load("timeseries")[1]
@@ -155,7 +169,7 @@ def test_series_are_standardized_run_by_run(tmp_path):
         assert part.dtype == np.float32
 
 
-def test_a_missing_region_says_nothing_and_is_counted(tmp_path):
+def test_a_missing_region_says_nothing_and_is_counted(tmp_path, study):
     study(tmp_path, labels=("01", "03", "04"))
     add(tmp_path, "02", missing=[2])
     cohort = build_cohort(tmp_path, CohortConfig())
@@ -168,7 +182,7 @@ def test_a_missing_region_says_nothing_and_is_counted(tmp_path):
     assert np.linalg.eigvalsh(covariance)[0] > 0
 
 
-def test_a_region_missing_in_one_run_is_taken_from_the_other(tmp_path):
+def test_a_region_missing_in_one_run_is_taken_from_the_other(tmp_path, study):
     study(tmp_path)
     add(tmp_path, "02", run="2", missing=[2])
     cohort = build_cohort(tmp_path, CohortConfig())
@@ -177,7 +191,7 @@ def test_a_region_missing_in_one_run_is_taken_from_the_other(tmp_path):
     np.testing.assert_allclose(cohort.load("fisherz")[1][1], first[0, 2], rtol=1e-5)
 
 
-def test_controls_are_tables_that_may_hold_gaps(tmp_path):
+def test_controls_are_tables_that_may_hold_gaps(tmp_path, study):
     cohort = build_cohort(study(tmp_path), CohortConfig())
     table = cohort.load("phenotype")
     assert table.columns.tolist() == ["age", "sex"]
@@ -187,13 +201,13 @@ def test_controls_are_tables_that_may_hold_gaps(tmp_path):
     assert cohort.load("site")["site"].tolist() == ["KKI", "NYU", "KKI", "NYU"]
 
 
-def test_ids_with_and_without_prefix_are_the_same(tmp_path):
+def test_ids_with_and_without_prefix_are_the_same(tmp_path, study):
     bare = PEOPLE.assign(participant_id=PEOPLE["participant_id"].str[4:])
     cohort = build_cohort(study(tmp_path, bare), CohortConfig())
     assert cohort.people["participant_id"].iloc[0] == "sub-01"
 
 
-def test_a_study_of_one_scanner_has_one_site(tmp_path):
+def test_a_study_of_one_scanner_has_one_site(tmp_path, study):
     out = study(tmp_path, PEOPLE.drop(columns="site"))
     with pytest.raises(
         ConfigError, match=r"--site-column is 'site'.*none for a single"
@@ -203,7 +217,7 @@ def test_a_study_of_one_scanner_has_one_site(tmp_path):
     assert set(cohort.people["site"]) == {"all"}
 
 
-def test_our_columns_never_hide_theirs(tmp_path):
+def test_our_columns_never_hide_theirs(tmp_path, study):
     people = PEOPLE.assign(y=[5, 6, 7, 8]).rename(columns={"diagnosis": "label"})
     cohort = build_cohort(study(tmp_path, people), CohortConfig(target="label"))
     assert cohort.people["participants_y"].tolist() == [8, 6, 7, 5]
@@ -221,7 +235,7 @@ def test_our_columns_never_hide_theirs(tmp_path):
         ({"space": "Yale"}, r"--space Yale: .* there are: MNI"),
     ],
 )
-def test_an_unknown_name_lists_what_there_is(tmp_path, setting, message):
+def test_an_unknown_name_lists_what_there_is(tmp_path, setting, message, study):
     with pytest.raises(ConfigError, match=message):
         build_cohort(study(tmp_path), CohortConfig(**setting))
 
@@ -234,7 +248,7 @@ def test_an_unknown_name_lists_what_there_is(tmp_path, setting, message):
         ({"space": "T1w"}, "MNI, T1w; .*--space"),
     ],
 )
-def test_an_open_choice_is_refused_and_a_made_one_taken(tmp_path, field, option):
+def test_an_open_choice_is_refused_and_a_made_one_taken(tmp_path, field, option, study):
     study(tmp_path)
     for label in ("01", "03"):
         add(tmp_path, label, **field)
@@ -246,7 +260,7 @@ def test_an_open_choice_is_refused_and_a_made_one_taken(tmp_path, field, option)
     assert cohort.source[name] == value
 
 
-def test_atlases_of_one_name_are_told_apart_by_scale(tmp_path):
+def test_atlases_of_one_name_are_told_apart_by_scale(tmp_path, study):
     study(tmp_path)
     path = "sub-01/func/sub-01_task-rest_run-1_space-MNI_atlas-aal"
     for name in tmp_path.glob(f"{path}_stat-*"):
@@ -271,7 +285,7 @@ def test_an_atlas_is_found_by_the_name_of_the_participant_level(typed, scale):
     assert _matching(known, typed) == expected
 
 
-def test_several_tasks_are_not_averaged_silently(tmp_path):
+def test_several_tasks_are_not_averaged_silently(tmp_path, study):
     study(tmp_path)
     add(tmp_path, "01", entities={"sub": "01", "task": "nback", "run": "1"})
     with pytest.raises(ConfigError, match=r"nback, rest; .*--task-id"):
@@ -280,7 +294,7 @@ def test_several_tasks_are_not_averaged_silently(tmp_path):
     assert cohort.people["n_runs"].tolist() == [1] * 4
 
 
-def test_selected_people_only(tmp_path):
+def test_selected_people_only(tmp_path, study):
     study(tmp_path)
     cohort = build_cohort(tmp_path, CohortConfig(participant_label=("01", "sub-03")))
     assert cohort.people["participant_id"].tolist() == ["sub-01", "sub-03"]
@@ -288,25 +302,25 @@ def test_selected_people_only(tmp_path):
         build_cohort(tmp_path, CohortConfig(participant_label=("33",)))
 
 
-def test_one_class_is_refused(tmp_path):
+def test_one_class_is_refused(tmp_path, study):
     study(tmp_path, PEOPLE.assign(diagnosis="autism"))
     with pytest.raises(InputError, match=r"one value .* autism \(4 people\).*--target"):
         build_cohort(tmp_path, CohortConfig())
 
 
-def test_one_class_because_the_others_have_no_features(tmp_path):
+def test_one_class_because_the_others_have_no_features(tmp_path, study):
     study(tmp_path, labels=("01", "02"))
     with pytest.raises(InputError, match=r"among those with features: autism \(2"):
         build_cohort(tmp_path, CohortConfig())
 
 
-def test_three_classes_are_refused(tmp_path):
+def test_three_classes_are_refused(tmp_path, study):
     out = study(tmp_path, PEOPLE.assign(diagnosis=["adhd", "autism", "hc", "hc"]))
     with pytest.raises(ConfigError, match=r"3 values: adhd \(1 .*, hc \(2 .*n/a"):
         build_cohort(out, CohortConfig())
 
 
-def test_an_unclear_positive_is_asked_for(tmp_path):
+def test_an_unclear_positive_is_asked_for(tmp_path, study):
     study(tmp_path, PEOPLE.assign(diagnosis=[1, 2, 1, 2]))
     with pytest.raises(ConfigError, match="Give --positive-label 1 or 2"):
         build_cohort(tmp_path, CohortConfig())
@@ -315,28 +329,28 @@ def test_an_unclear_positive_is_asked_for(tmp_path):
     assert cohort.people["y"].tolist() == [0, 0, 1, 1]
 
 
-def test_people_with_other_regions_are_named(tmp_path):
+def test_people_with_other_regions_are_named(tmp_path, study):
     study(tmp_path, labels=("01", "02", "03"))
     add(tmp_path, "04", regions=REGIONS[:3])
     with pytest.raises(InputError, match=r"1 of 4 people .* the 4 of the rest: sub-04"):
         build_cohort(tmp_path, CohortConfig())
 
 
-def test_people_with_other_preprocessing_are_named(tmp_path):
+def test_people_with_other_preprocessing_are_named(tmp_path, study):
     study(tmp_path, labels=("01", "02", "03"))
     add(tmp_path, "04", meta={"Strategy": "simple", "SmoothingFWHM": 6})
     with pytest.raises(InputError, match=r"sub-04 \(SmoothingFWHM 6 against 0\)"):
         build_cohort(tmp_path, CohortConfig())
 
 
-def test_what_may_differ_between_people_does_not_stop(tmp_path):
+def test_what_may_differ_between_people_does_not_stop(tmp_path, study):
     study(tmp_path, labels=("01", "02", "03"))
     same = {"Strategy": "simple", "SmoothingFWHM": 0}
     add(tmp_path, "04", tr_s=0.8, meta=same | {"Regressors": ["a_comp_cor_00"]})
     assert len(build_cohort(tmp_path, CohortConfig()).people) == 4
 
 
-def test_nobody_left_says_why_and_shows_the_names(tmp_path):
+def test_nobody_left_says_why_and_shows_the_names(tmp_path, study):
     people = PEOPLE.assign(participant_id=PEOPLE["participant_id"].str[5:])
     study(tmp_path, people)
     message = r"none of 8 people.*4: no row in.*sub-1, sub-2, sub-3 and 1 more"
@@ -350,7 +364,7 @@ def test_an_empty_folder_asks_for_the_participant_level(tmp_path):
         build_cohort(tmp_path, CohortConfig())
 
 
-def test_an_absent_kind_names_the_people(tmp_path):
+def test_an_absent_kind_names_the_people(tmp_path, study):
     cohort = build_cohort(study(tmp_path), CohortConfig())
     with pytest.raises(InputError, match="4 of 4 scans have no partialcorrelation"):
         cohort.load("partialcorrelation")
@@ -358,7 +372,7 @@ def test_an_absent_kind_names_the_people(tmp_path):
         cohort.load("fisher")
 
 
-def test_a_bundle_s_feature_is_recognised(tmp_path):
+def test_a_bundle_s_feature_is_recognised(tmp_path, study):
     cohort = build_cohort(study(tmp_path), CohortConfig())
     said = json.loads(json.dumps(cohort.describe("fisherz")))
     assert said["regions"] == list(REGIONS)
@@ -376,7 +390,7 @@ def test_a_bundle_s_feature_is_recognised(tmp_path):
         cohort.check_like(said)
 
 
-def test_new_people_need_no_target_and_no_table(tmp_path):
+def test_new_people_need_no_target_and_no_table(tmp_path, study):
     study(tmp_path)
     add(tmp_path, "05")
     whole = build_cohort(tmp_path, CohortConfig())
@@ -388,7 +402,7 @@ def test_new_people_need_no_target_and_no_table(tmp_path):
     np.testing.assert_array_equal(new.load("fisherz")[:4], whole.load("fisherz"))
 
 
-def test_new_people_keep_the_site_they_have(tmp_path):
+def test_new_people_keep_the_site_they_have(tmp_path, study):
     study(tmp_path, PEOPLE.drop(columns="diagnosis"))
     add(tmp_path, "05")
     new = load_people(tmp_path, CohortConfig())
@@ -403,7 +417,7 @@ def test_new_people_keep_the_site_they_have(tmp_path):
     ]
 
 
-def test_digests_know_the_trained_on_by_content(tmp_path):
+def test_digests_know_the_trained_on_by_content(tmp_path, study):
     study(tmp_path)
     cohort = build_cohort(tmp_path, CohortConfig())
     rows = digest(cohort.load("fisherz"))
