@@ -1,7 +1,6 @@
 """Regional series to relation matrices: Pearson, Fisher z, partial, covariance."""
 
 import numpy as np
-from nilearn.connectome import prec_to_partial
 from sklearn.covariance import ledoit_wolf
 
 from bidsclf.config import ExtractConfig
@@ -72,7 +71,10 @@ def _relate(zscored: np.ndarray) -> dict[str, np.ndarray]:
     z = np.arctanh(r.clip(-MAX_R, MAX_R))
     np.fill_diagonal(z, 0)
     covariance, _ = ledoit_wolf(zscored)
-    partial = prec_to_partial(np.linalg.inv(covariance))
+    precision = np.linalg.inv(covariance)
+    scale = np.sqrt(np.diag(precision))
+    partial = -precision / scale / scale[:, None]
+    np.fill_diagonal(partial, 1)
     return {
         "pearsoncorrelation": r.clip(-1, 1),
         "fisherz": z,
