@@ -48,7 +48,7 @@ def _is_within(value: float, limits: Mapping[str, Any]) -> bool:
         "above": value > limits.get("above", -math.inf),
         "below": value < limits.get("below", math.inf),
     }
-    return math.isfinite(value) and all(holds.values())
+    return all(holds.values())  # infinity is not below infinity; NaN holds nothing
 
 
 def _limit_problem(name: str, value: Any, limits: Mapping[str, Any]) -> str:

@@ -15,6 +15,14 @@ FEATURES = ("timeseries", "connectivity")
 LEVELS = ("participant", "group", "predict")
 
 
+def _count(option: str, names: tuple[str, ...]) -> list[str]:
+    if not names:
+        return [f"{option} is empty; name at least one."]
+    if len(set(names)) < len(names):
+        return [f"{option} names one twice: {' '.join(names)}."]
+    return []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionConfig(Checked):
     """Which scans are taken.
@@ -95,7 +103,10 @@ class ExtractConfig(Checked):
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
 
     def _contradictions(self) -> list[str]:
-        return [] if self.atlases else ["--atlases is empty; name at least one."]
+        return [
+            *_count("--features", self.features),
+            *_count("--atlases", self.atlases),
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +188,7 @@ class AnalysisConfig(Checked):
     device: str = setting("auto", "--device", choices=("auto", "cpu", "cuda"))
 
     def _contradictions(self) -> list[str]:
-        problems = []
-        if not self.models:
-            problems.append("--models is empty; name at least one.")
-        if len(set(self.models)) < len(self.models):
-            problems.append(f"--models names one twice: {' '.join(self.models)}.")
+        problems = _count("--models", self.models)
         if not (self.analysis_id.isascii() and self.analysis_id.isalnum()):
             problems.append(
                 f"--analysis-id is {self.analysis_id!r}; it takes letters and digits."

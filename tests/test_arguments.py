@@ -233,6 +233,13 @@ def test_an_output_below_a_file_is_refused(folders, tmp_path):
     assert "is a file; name a folder" in found[0]
 
 
+def test_a_folder_that_this_user_cannot_write_to_is_refused(folders, monkeypatch):
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: False
+    )  # root may write anywhere
+    assert "cannot be written to by this user" in problems(*folders, "participant")[0]
+
+
 def test_paths_become_absolute(folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.nii.gz").touch()

@@ -28,7 +28,7 @@ CONFIG = Config(bids_dir=Path("/in"), output_dir=Path("/out"), level="group")
 @given(
     n_folds=st.integers(2, 50),
     high_pass_hz=st.none() | st.floats(1e-4, 0.05),
-    atlases=st.lists(st.text("abc", min_size=1), min_size=1).map(tuple),
+    atlases=st.lists(st.text("abc", min_size=1), min_size=1, unique=True).map(tuple),
     positive_label=st.none() | st.text("é1 ", min_size=1),
 )
 def test_toml_gives_back_the_same_settings(
@@ -69,6 +69,7 @@ def test_every_default_is_within_its_own_bounds(part):
         (DenoiseConfig, {"high_pass_hz": 0.1, "low_pass_hz": 0.1}, "Swap them"),
         (ExtractConfig, {"min_coverage": 1.5}, "1.5; it takes 0 or more and 1 or less"),
         (ExtractConfig, {"atlases": ()}, "--atlases is empty"),
+        (ExtractConfig, {"features": ("a", "a")}, "--features names one twice: a a"),
         (CohortConfig, {"runs": "kep"}, "--runs is 'kep'.* Did you mean 'keep'"),
         (FoldConfig, {"scheme": "loco"}, "--cv is 'loco'.*kfold, loso.*'loso'"),
         (FoldConfig, {"valid_fraction": 0.5}, "valid_fraction is 0.5"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsclf.arguments.disk import disk_problems, get, make_absolute, put
-from bidsclf.arguments.table import every, is_many, settings
+from bidsclf.arguments.table import every, settings
 from bidsclf.config import LEVELS, Config, from_plain
 from bidsclf.errors import ConfigError
 from bidsclf.options import did_you_mean, load
@@ -73,7 +73,6 @@ def _gigabytes(text: str) -> float:
 
 def _value(option: str, given: Any) -> Any:
     """Return the plain value of an option's text."""
-    known = settings()[option][1]
     if given is None or given == []:
         raise ConfigError(f"{option} takes a value.")
     if option in PREFIXES:
@@ -84,7 +83,7 @@ def _value(option: str, given: Any) -> Any:
         return _gigabytes(given)
     if option == "--derivatives":
         return re.sub(r"^[A-Za-z0-9]+=", "", given)
-    return list(dict.fromkeys(given)) if is_many(known) else given
+    return given
 
 
 def _stem(text: str) -> str:
