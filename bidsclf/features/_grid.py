@@ -6,8 +6,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -55,17 +54,29 @@ class Placed:
 
     Attributes
     ----------
-    voxels : sequence of int arrays, one a region
-        Columns of a block that the region touches.
-    values : sequence of float32 arrays, one a region
+    voxels : int array of shape (n_pairs,)
+        Columns of a block that a region touches, region by region.
+    values : float32 array of shape (n_pairs,)
         Weight of each: 1 for labels and spheres, the map's value for maps.
+    sizes : int array of shape (n_regions,)
+        Pairs of each region.
     in_view : float array of shape (n_regions,)
         Share of the region, by absolute weight, inside the field of view.
     """
 
-    voxels: tuple[np.ndarray, ...]
-    values: tuple[np.ndarray, ...]
+    voxels: np.ndarray
+    values: np.ndarray
+    sizes: np.ndarray
     in_view: np.ndarray
+
+    @property
+    def regions(self) -> np.ndarray:
+        """The region of each pair, int array of shape (n_pairs,)."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    def each(self, values: np.ndarray) -> list[np.ndarray]:
+        """Split an array of shape (n_pairs,) into one a region."""
+        return np.split(values, np.cumsum(self.sizes)[:-1])
 
 
 def place(atlas: Atlas, grid: Grid, cache_dir: Path | None) -> Placed:
@@ -79,8 +90,6 @@ def place(atlas: Atlas, grid: Grid, cache_dir: Path | None) -> Placed:
         A file appears in it whole or not at all; one that cannot be read is made
         again. None caches nothing.
     """
-    if atlas.kind == "spheres":
-        return _spheres(atlas, grid)
     if cache_dir is None:
         return _resampled(atlas, grid)
     path = cache_dir / f"atlas-{atlas.name}_{_key(atlas, grid)}.npz"
@@ -108,7 +117,8 @@ def resample(
 
 
 def _resampled(atlas: Atlas, grid: Grid) -> Placed:
-    return _placed_labels(atlas, grid) if atlas.values else _placed_maps(atlas, grid)
+    make = {"labels": _placed_labels, "maps": _placed_maps, "spheres": _spheres}
+    return make[atlas.kind](atlas, grid)
 
 
 def _placed_labels(atlas: Atlas, grid: Grid) -> Placed:
@@ -118,15 +128,13 @@ def _placed_labels(atlas: Atlas, grid: Grid) -> Placed:
     on_grid = resample(labels, affine, grid, order=NEAREST).ravel(order="F")
     inside = np.flatnonzero(on_grid)
     owner = np.searchsorted(values, on_grid[inside])
-    order = np.argsort(owner, kind="stable")
-    ends = np.cumsum(np.bincount(owner, minlength=len(values)))
-    voxels = np.split(inside[order].astype(np.int32), ends[:-1])
+    voxels = inside[np.argsort(owner, kind="stable")].astype(np.int32)
+    sizes = np.bincount(owner, minlength=len(values))
     source = np.nonzero(labels)
     owner = np.searchsorted(values, labels[source])
     in_view = _in_view(np.array(source), affine, grid)
     share = np.bincount(owner, in_view, len(values)) / np.bincount(owner)
-    ones = tuple(np.ones(len(v), np.float32) for v in voxels)
-    return Placed(tuple(voxels), ones, share)
+    return Placed(voxels, np.ones(len(voxels), np.float32), sizes, share)
 
 
 def _placed_maps(atlas: Atlas, grid: Grid) -> Placed:
@@ -143,7 +151,10 @@ def _placed_maps(atlas: Atlas, grid: Grid) -> Placed:
         flat = resample(source, reader.affine, grid, order=LINEAR).ravel(order="F")
         voxels.append(np.flatnonzero(flat).astype(np.int32))
         values.append(flat[voxels[-1]])
-    return Placed(tuple(voxels), tuple(values), np.array(share))
+    sizes = np.array([len(at) for at in voxels])
+    return Placed(
+        np.concatenate(voxels), np.concatenate(values), sizes, np.array(share)
+    )
 
 
 def _in_view(indices: np.ndarray, affine: np.ndarray, grid: Grid) -> np.ndarray:
@@ -176,8 +187,9 @@ def _spheres(atlas: Atlas, grid: Grid) -> Placed:
         share.append(here.shape[1] / around.shape[1])
         flat = np.ravel_multi_index(tuple(here), grid.shape, order="F")
         voxels.append(np.sort(flat).astype(np.int32))
-    ones = tuple(np.ones(len(v), np.float32) for v in voxels)
-    return Placed(tuple(voxels), ones, np.array(share))
+    sizes = np.array([len(at) for at in voxels])
+    ones = np.ones(sizes.sum(), np.float32)
+    return Placed(np.concatenate(voxels), ones, sizes, np.array(share))
 
 
 def _key(atlas: Atlas, grid: Grid) -> str:
@@ -191,28 +203,21 @@ def _save(path: Path, placed: Placed) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, **dict(_members(placed)))
+            np.savez(file, **vars(placed))
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _members(placed: Placed) -> Iterator[tuple[str, np.ndarray]]:
-    yield "in_view", placed.in_view
-    yield "sizes", np.array([len(v) for v in placed.voxels])
-    yield "voxels", np.concatenate(placed.voxels)
-    yield "values", np.concatenate(placed.values)
 
 
 def _load(path: Path, n_regions: int) -> Placed | None:
     """Read a cache file; None if it is absent, damaged or of another atlas."""
     try:
         with np.load(path, allow_pickle=False) as held:  # checks each array's CRC
-            in_view, sizes = held["in_view"], held["sizes"]
-            voxels, values = held["voxels"], held["values"]
+            placed = Placed(
+                **{field.name: held[field.name] for field in fields(Placed)}
+            )
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
-    if len(sizes) != n_regions or sizes.sum() != len(voxels):
-        return None
-    ends = np.cumsum(sizes)[:-1]
-    return Placed(tuple(np.split(voxels, ends)), tuple(np.split(values, ends)), in_view)
+    n_pairs = {len(placed.voxels), len(placed.values), int(placed.sizes.sum())}
+    is_whole = len(placed.sizes) == n_regions and len(n_pairs) == 1
+    return placed if is_whole else None

@@ -82,7 +82,7 @@ def weights(
     _check_view(atlas, placed, grid)
     inside = np.ones(grid.n_voxels, bool) if mask is None else mask.ravel(order="F")
     kept, coverage = _masked(placed, inside)
-    n_voxels = np.array([len(v) for v in kept.voxels])
+    n_voxels = kept.sizes
     if not n_voxels.any():
         raise InputError(
             f"atlas {atlas.label}: none of its {len(n_voxels)} regions lies inside the"
@@ -108,7 +108,7 @@ def weights(
 
 def _check_view(atlas: Atlas, placed: Placed, grid: Grid) -> None:
     in_view = float(placed.in_view.mean())
-    if in_view < MIN_IN_VIEW or not any(len(v) for v in placed.voxels):
+    if in_view < MIN_IN_VIEW or not len(placed.voxels):
         corner = grid.affine[:3, 3].round(1).tolist()
         raise InputError(
             f"atlas {atlas.label}: {in_view:.0%} of it lies in the field of view of the"
@@ -120,37 +120,37 @@ def _check_view(atlas: Atlas, placed: Placed, grid: Grid) -> None:
 
 def _masked(placed: Placed, inside: np.ndarray) -> tuple[Placed, np.ndarray]:
     """Keep what lies inside the mask; also return the coverage of each region."""
-    voxels, values, shares = [], [], []
-    for at, weight in zip(placed.voxels, placed.values, strict=True):
-        keep = inside[at]
-        voxels.append(at[keep])
-        values.append(weight[keep])
-        total = np.abs(weight, dtype=np.float64).sum()
-        shares.append(np.abs(values[-1], dtype=np.float64).sum() / (total or 1))
-    kept = Placed(tuple(voxels), tuple(values), placed.in_view)
-    return kept, np.minimum(np.array(shares) * placed.in_view, 1.0)
+    n_regions, regions = len(placed.sizes), placed.regions
+    keep = inside[placed.voxels]
+    size = np.abs(placed.values)
+    total = np.bincount(regions, size, n_regions)
+    covered = np.bincount(regions, size * keep, n_regions) / np.where(total, total, 1)
+    kept = Placed(
+        placed.voxels[keep],
+        placed.values[keep],
+        np.bincount(regions[keep], minlength=n_regions),
+        placed.in_view,
+    )
+    return kept, np.minimum(covered * placed.in_view, 1.0)
 
 
 def _averaging(
     kept: Placed, grid: Grid, sigmas: np.ndarray
 ) -> tuple[np.ndarray, sparse.csr_array]:
     """Return columns and the CSR matrix of means, smoothed where sigmas say so."""
+    at, sizes = kept.voxels, kept.sizes
+    values = np.repeat(1 / np.maximum(sizes, 1), sizes).astype(np.float32)
     if sigmas.any():
-        rows = [_smoothed_mean(at, grid, sigmas) for at in kept.voxels]
-    else:
-        rows = [
-            (at, np.full(len(at), 1 / max(len(at), 1), np.float32))
-            for at in kept.voxels
-        ]
-    at = np.concatenate([at for at, _ in rows])
-    values = np.concatenate([value for _, value in rows])
+        rows = [_smoothed_mean(part, grid, sigmas) for part in kept.each(at)]
+        at = np.concatenate([part for part, _ in rows])
+        values = np.concatenate([value for _, value in rows])
+        sizes = np.array([len(part) for part, _ in rows])
     touched = np.zeros(grid.n_voxels, bool)
     touched[at] = True
     column = np.cumsum(touched, dtype=np.int32) - 1
-    starts = np.cumsum([0, *(len(at) for at, _ in rows)])
     voxels = np.flatnonzero(touched)
     matrix = sparse.csr_array(
-        (values, column[at], starts), shape=(len(rows), len(voxels))
+        (values, column[at], np.cumsum([0, *sizes])), shape=(len(sizes), len(voxels))
     )
     return voxels, matrix
 
@@ -191,10 +191,9 @@ def _smooth(volume: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
 
 def _least_squares(kept: Placed) -> tuple[np.ndarray, np.ndarray]:
     """Return columns and the pseudo-inverse (n_regions, n_columns) of the maps."""
-    voxels = np.unique(np.concatenate(kept.voxels))
-    maps = np.zeros((len(kept.voxels), len(voxels)), np.float32)
-    for row, at, value in zip(maps, kept.voxels, kept.values, strict=True):
-        row[np.searchsorted(voxels, at)] = value
+    voxels, column = np.unique(kept.voxels, return_inverse=True)
+    maps = np.zeros((len(kept.sizes), len(voxels)), np.float32)
+    maps[kept.regions, column] = kept.values
     parts = [slice(n, n + ROWS) for n in range(0, len(voxels), ROWS)]
     gram = sum(maps[:, part].astype(np.float64) @ maps[:, part].T for part in parts)
     size, axes = np.linalg.eigh(gram)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from nilearn import maskers
 
-from bidsclf.errors import InputError
 from bidsclf.features._atlas import Atlas, load_atlas
 from bidsclf.features._means import RegionMeans
 from bidsclf.features._stream import open_volumes, stream
