@@ -57,9 +57,15 @@ def peek(scan: Scan) -> tuple[tuple[str, ...], np.ndarray]:
     if "timeseries" not in scan:
         matrix, names = read_numbers(next(iter(matrices(scan).values())))
         return names, np.isnan(matrix).sum(axis=0) >= len(names) - 1
-    with scan["timeseries"].open("rb") as stream:
-        lines = [stream.readline().rstrip(b"\r\n") for _ in range(2)]
-    names = tuple(lines[0].decode("utf-8-sig").split("\t"))
+    try:
+        with scan["timeseries"].open("rb") as stream:
+            lines = [stream.readline().rstrip(b"\r\n") for _ in range(2)]
+        names = tuple(lines[0].decode("utf-8-sig").split("\t"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{scan['timeseries']}: not readable ({error}); expected a UTF-8 table."
+            " Run the participant level again for this person."
+        ) from error
     cells = lines[1].split(b"\t")
     if len(cells) != len(names):
         raise InputError(

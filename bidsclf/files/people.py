@@ -67,6 +67,11 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
         one, or two rows of one person.
     """
     path = out / "participants.tsv"
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such file; it says each person's target and site."
+            " Copy the study's participants.tsv there."
+        )
     wanted = {ID, *(name.lower() for name in text)}
     names = [str(name) for name in store.read_table(path).columns]
     as_text = [name for name in names if name == ID or name.lower() in wanted]

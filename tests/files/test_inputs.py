@@ -85,6 +85,13 @@ def test_peek_refuses_a_series_without_volumes(tmp_path):
         peek({"timeseries": path})
 
 
+def test_peek_refuses_a_header_that_is_not_text(tmp_path):
+    path = tmp_path / "a_timeseries.tsv"
+    path.write_bytes(b"\xff\xfe\tb\n1\t2\n")
+    with pytest.raises(InputError, match=r"a_timeseries\.tsv: not readable .*UTF-8"):
+        peek({"timeseries": path})
+
+
 def test_a_constant_region_is_zero(tmp_path):
     values = np.stack([np.arange(5.0), np.full(5, 7.1), np.arange(5.0) ** 2], axis=1)
     path = store.write_series(tmp_path / "a_timeseries.tsv", values, NAMES)

@@ -37,7 +37,7 @@ def test_says_what_is_wrong_with_the_table(tmp_path, content, message):
 
 
 def test_says_when_there_is_no_table(tmp_path):
-    with pytest.raises(InputError, match=r"participants\.tsv"):
+    with pytest.raises(InputError, match=r"participants\.tsv: no such file; .*Copy"):
         read_people(tmp_path, [])
 
 
