@@ -57,8 +57,8 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     people : DataFrame
-        ``participant_id`` ("sub-01", unique) and every other column, sorted by
-        it.
+        ``participant_id`` ("sub-01", unique) and every other column, rows as
+        they stand.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
             f"{path}: more than one row for {listed(people[ID][twice])}; expected one"
             " row a person. Remove the others (sessions belong in sessions.tsv)."
         )
-    return people.sort_values(ID).reset_index(drop=True)
+    return people
 
 
 def column_of(people: pd.DataFrame, column: str, option: str) -> pd.Series:

@@ -11,10 +11,10 @@ def test_reads_text_as_text_and_blanks_as_missing(tmp_path):
     text = "participant_id\tGroup\tage\n 02\t 001 \t9\nsub-01\tNA\tn/a\n"
     (tmp_path / "participants.tsv").write_text(text)
     people = read_people(tmp_path, ["group"])
-    assert people["participant_id"].tolist() == ["sub-01", "sub-02"]
-    assert people["Group"].isna().tolist() == [True, False]
-    assert people["Group"].iloc[1] == "001"
-    assert people["age"].iloc[1] == 9
+    assert people["participant_id"].tolist() == ["sub-02", "sub-01"]
+    assert people["Group"].isna().tolist() == [False, True]
+    assert people["Group"].iloc[0] == "001"
+    assert people["age"].iloc[0] == 9
 
 
 @pytest.mark.parametrize(
