@@ -213,7 +213,8 @@ def participants_table(
         The table is unreadable, or has no ``participant_id``.
     """
     root, raw, _ = index.find_roots(bids_dir, derivatives)
-    table, columns = pd.DataFrame({"participant_id": pd.Series(dtype=str)}), {}
+    table = pd.DataFrame({"participant_id": pd.Series(dtype=str)})
+    columns: dict[str, Any] = {}
     for place in (raw, root):
         path = place / "participants.tsv" if place is not None else None
         if path is not None and path.exists():

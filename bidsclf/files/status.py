@@ -53,7 +53,7 @@ def unit_key(settings: Mapping[str, Any], inputs: Iterable[Path]) -> str:
     inputs : iterable of Path
         Known by name, size and time of change; an absent file counts as absent.
     """
-    files = []
+    files: list[tuple[str, int | None, int | None]] = []
     for path in sorted(inputs):
         try:
             state = path.stat()

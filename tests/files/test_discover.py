@@ -10,7 +10,7 @@ import pytest
 
 from bidsclf.config import SelectionConfig
 from bidsclf.errors import ConfigError, InputError, NothingMatched
-from bidsclf.files import store
+from bidsclf.files import index, store
 from bidsclf.files.discover import discover, participants, participants_table
 
 SPACE = "space-MNI152NLin2009cAsym"
@@ -351,6 +351,19 @@ def test_sidecars_are_inherited_the_nearest_winning(root):
     assert one.metadata == {"RepetitionTime": 3.0, "A": 2}
 
 
+def test_the_sidecar_that_names_more_wins_in_a_folder(root):
+    add_run(root, "sub-01_task-rest_acq-mb", tr_s=None)
+    store.write_json(root / "task-rest_bold.json", {"RepetitionTime": 3.0})
+    store.write_json(root / "acq-mb_task-rest_bold.json", {"RepetitionTime": 2.5})
+    assert discover(root, None, select()).scans[0].tr_s == 2.5
+
+
+def test_another_space_does_not_overrule_the_image(root):
+    add_run(root, "sub-01_task-rest", tr_s=2.0)
+    add_run(root, "sub-01_task-rest", tr_s=3.0, grid="space-T1w")
+    assert discover(root, None, select()).scans[0].tr_s == 2.0
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -430,6 +443,16 @@ def test_an_entity_without_a_place_stops_one_run_only(root):
 
 
 # the index
+
+
+def test_only_the_wanted_people_are_indexed(root):
+    for person in ("1", "10", "2"):
+        add_run(root, f"sub-{person}_task-rest")
+    seen = index._index(root, ["1"]).get(return_type="filename")
+    assert {Path(name).relative_to(root).parts[0] for name in seen} == {
+        "sub-1",
+        "dataset_description.json",
+    }
 
 
 def test_a_kept_index_is_used_and_the_input_is_not_touched(root, tmp_path):
