@@ -1,5 +1,6 @@
 """The folder of one analysis: whose it is, and what its columns mean."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def open_folder(config: Config, about: dict[str, Any]) -> Path:
     return folder
 
 
-def about(run: _run.Run, key: str, labels: dict[int, str]) -> dict[str, Any]:
+def about(run: _run.Run, key: str, labels: Mapping[Any, str]) -> dict[str, Any]:
     """Return the beginning of analysis.json."""
     return {
         "analysis_id": run.config.analysis.analysis_id,

@@ -19,7 +19,7 @@ from bidsclf.files import store
 from bidsclf.folds import Fold
 from bidsclf.models._base import find, prepare_key, prepared
 from bidsclf.models._rows import load_rows, row_digests, save_rows
-from bidsclf.workflows import _analysis, _run
+from bidsclf.workflows import _analysis, _persons, _run
 
 PEOPLE, DIGESTS = "people.json", "digests.json"
 TEXT = ("participant_id", "site", "model")
@@ -52,12 +52,13 @@ class FitJob:
 
 
 def share(
-    work: Path, cohort: Cohort, folds: list[Fold], models: tuple[str, ...]
+    work: Path, seam: Path, cohort: Cohort, folds: list[Fold], models: tuple[str, ...]
 ) -> None:
     """Write what every fit reads: people, rows, labels, folds, features."""
     inputs = sorted({find(model).input for model in models})
     values = {
         "participant_id": cohort.people["participant_id"].tolist(),
+        "person": _persons.person_digests(seam, cohort.people),
         "site": cohort.people["site"].astype(str).tolist(),
         "y": cohort.people["y"].tolist(),
         "rows": cohort.rows.tolist(),
@@ -113,7 +114,9 @@ def fit(work: Path, job: FitJob) -> list[Path]:
         "fold": fold.fold,
         "seed": job.seed,
         "notes": found.notes,
-        "training": _training(shared, store.read_json(folder / DIGESTS), learned),
+        "training": _persons.training(
+            shared, store.read_json(folder / DIGESTS), learned
+        ),
     }
     path = save_bundle(
         Path(job.bundle), found.model, variant=job.model, context=context
@@ -124,18 +127,6 @@ def fit(work: Path, job: FitJob) -> list[Path]:
 
 def _scores(work: Path, unit: str) -> Path:
     return work / "scores" / f"{unit}.json"
-
-
-def _training(
-    shared: dict[str, Any], digests: list[str], people: np.ndarray
-) -> list[dict[str, str]]:
-    """Return who was learned from, a line a row."""
-    learned, ids = set(people.tolist()), shared["participant_id"]
-    return [
-        {"participant_id": ids[person], "digest": digest}
-        for person, digest in zip(shared["rows"], digests, strict=True)
-        if person in learned
-    ]
 
 
 def merge(

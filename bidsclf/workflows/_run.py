@@ -144,11 +144,12 @@ def _crashed(name: str, crashes: Path, *, is_report: bool) -> Unit:
         message, is_bug = "it was not run, since another unit failed.", False
     else:
         text = files[-1].read_text(encoding="utf-8", errors="replace")
-        lines = [line for line in text.splitlines() if line and line[0] != " "]
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         is_bug = KILLED not in text
         last = lines[-1] if lines else "no traceback"
         hint = " This is a bug: please report it with that file." if is_bug else ""
-        message = f"{last.removeprefix('RuntimeError: ')} See {files[-1].name}.{hint}"
+        last = last.removeprefix("RuntimeError: ")
+        message = f"{last} (see {files[-1].name}).{hint}"
     return Unit(
         unit=name, state="failed", message=message, is_report=is_report, is_bug=is_bug
     )

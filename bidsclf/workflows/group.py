@@ -166,7 +166,8 @@ def _begin(run: _run.Run, place: Place, cohort: Cohort, folds: list[Fold]) -> No
     table = to_table(folds, cohort.people)
     _analysis.write_table(place.analysis / "folds.tsv", table)
     everyone = whole(cohort.people, run.config.folds)
-    _fits.share(place.work, cohort, [*folds, everyone], run.config.analysis.models)
+    models = run.config.analysis.models
+    _fits.share(place.work, place.seam, cohort, [*folds, everyone], models)
 
 
 def _is_kept(place: Place, unit: str) -> bool:
@@ -195,7 +196,14 @@ def _fit(run: _run.Run, place: Place, jobs: list[_fits.FitJob]) -> None:
         source = prepared[firsts[prepare_key(job.model)]]
         graph.connect(source, "state", _fit_node(run, place, job), "prepared")
     if todo:
-        plugins.execute(graph, run.config.run, crashes=run.folder)
+        families = {job.model.partition("-")[0] for job in todo}
+        preload = [f"bidsclf.models.{family}" for family in sorted(families)]
+        plugins.execute(
+            graph,
+            run.config.run,
+            crashes=run.folder,
+            preload=[_fits.__name__, *preload],
+        )
     names = [*units, *(job.unit for job in jobs)]
     for unit in _run.collect(names, place.notes, run.folder):
         run.add([replace(unit, state="done before") if unit.unit in kept else unit])

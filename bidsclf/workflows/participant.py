@@ -137,6 +137,7 @@ def _write_roots(
     name = config.extract.denoise.strategy
     datasets = {scan.dataset for scan in found.scans}
     roots = derivatives.Roots(
+        name=_name(config.bids_dir),
         links={"fmriprep": max(datasets).as_uri()} if datasets else {},
         participants=people,
         columns=columns,
@@ -145,6 +146,13 @@ def _write_roots(
         generated_by=tuple(_pipelines(datasets)),
     )
     derivatives.write_roots(config.output_dir, roots)
+
+
+def _name(bids_dir: Path) -> str:
+    """Return the name of the output: people of another study may bear our labels."""
+    path = bids_dir / "dataset_description.json"
+    name = store.read_json(path).get("Name", "") if path.is_file() else ""
+    return f"{name}: features by bidsclf" if name else "bidsclf features"
 
 
 def _pipelines(datasets: Iterable[Path]) -> list[dict]:
@@ -239,4 +247,6 @@ def _execute(run: _run.Run, nodes: list[nipype.Node], notes: Path) -> None:
         notes.mkdir(parents=True, exist_ok=True)
         graph = nipype.Workflow("participant", base_dir=os.fspath(notes.parent))
         graph.add_nodes(nodes)
-        plugins.execute(graph, run.config.run, crashes=run.folder)
+        plugins.execute(
+            graph, run.config.run, crashes=run.folder, preload=[_scans.__name__]
+        )

@@ -4,7 +4,9 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,7 +14,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -27,7 +28,6 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
 LOG = logging.getLogger("bidsclf")
 POLL_S = 0.01  # nipype's own 2 s cost a second a node
-PRELOADED = ("interfaces", "_scans")  # imported once, for all workers
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -112,7 +112,7 @@ def _begin(n_threads: int) -> None:
     os.environ |= dict.fromkeys(THREADS, str(n_threads))
     threadpool_limits(n_threads)
     _quieten()
-    Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
@@ -129,7 +129,13 @@ def _quieten() -> None:
     nipype.logging.update_logging(nipype.config)
 
 
-def execute(graph: nipype.Workflow, settings: RunConfig, *, crashes: Path) -> None:
+def execute(
+    graph: nipype.Workflow,
+    settings: RunConfig,
+    *,
+    crashes: Path,
+    preload: Sequence[str] = (),
+) -> None:
     """Run a graph to its end; the nodes themselves leave word of how it went.
 
     Parameters
@@ -139,6 +145,8 @@ def execute(graph: nipype.Workflow, settings: RunConfig, *, crashes: Path) -> No
     settings : RunConfig
     crashes : Path
         Folder of the crash files, one text file a node that failed.
+    preload : sequence of str
+        Modules imported once for all workers of this machine.
     """
     _quieten()
     os.environ |= dict.fromkeys(THREADS, str(settings.omp_nthreads))
@@ -152,10 +160,15 @@ def execute(graph: nipype.Workflow, settings: RunConfig, *, crashes: Path) -> No
         "check_version": "false",
     }
     name, arguments = choose(settings)
-    runner = SturdyMultiProcPlugin(arguments) if name == "Sturdy" else name
+    if name == "Sturdy":
+        runner = SturdyMultiProcPlugin(arguments | {"preload": list(preload)})
+    else:
+        runner = name
     here, before = Path.cwd(), set(crashes.glob("crash-*.txt"))
     try:
-        with threadpool_limits(settings.omp_nthreads):
+        with threadpool_limits(settings.omp_nthreads), _interruptible() as callback:
+            if name == "Linear":
+                arguments = arguments | {"status_callback": callback}
             graph.run(plugin=runner, plugin_args=arguments)
     except (RuntimeError, OSError, ValueError) as error:
         if set(crashes.glob("crash-*.txt")) == before:  # nipype's own trouble
@@ -165,6 +178,29 @@ def execute(graph: nipype.Workflow, settings: RunConfig, *, crashes: Path) -> No
         os.chdir(here)
         if isinstance(runner, SturdyMultiProcPlugin):
             runner.pool.shutdown()
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[Any, str], None]]:
+    """Let Ctrl-C end a Linear run, which nipype takes for a node that failed."""
+    pressed: list[int] = []
+
+    def press(number: int, frame: Any) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    def callback(node: Any, status: str) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield callback
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield callback
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def choose(settings: RunConfig) -> tuple[str, dict[str, Any]]:
@@ -182,7 +218,6 @@ def choose(settings: RunConfig) -> tuple[str, dict[str, Any]]:
         "n_procs": settings.nprocs,
         "omp_nthreads": settings.omp_nthreads,
         "raise_insufficient": False,
-        "preload": [f"bidsclf.workflows.{name}" for name in PRELOADED],
     }
     if settings.mem_gb is not None:
         own["memory_gb"] = settings.mem_gb

@@ -1,0 +1,162 @@
+"""The predict level: a fitted model meets people it has never seen."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bidsclf.cohort import Cohort, load_people
+from bidsclf.config import CohortConfig, Config
+from bidsclf.crossval import load_bundle, predict_people
+from bidsclf.errors import ConfigError, NothingMatched
+from bidsclf.files import store
+from bidsclf.models._base import Classifier, find, prepared
+from bidsclf.models._rows import row_digests, take
+from bidsclf.workflows import _analysis, _persons, _run
+
+SEEN = "the model was fitted on this person, so its score would say nothing."
+THRESHOLD = 0.5  # a score at or above it gets the positive label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """A model, the people it meets, their features, and whom it knows already.
+
+    Attributes
+    ----------
+    loaded : rows of features
+        In the order of ``cohort.rows``.
+    is_known : bool array of shape (n_people,)
+    """
+
+    model: Classifier
+    variant: str
+    labels: dict[str, str]
+    cohort: Cohort
+    loaded: Any
+    is_known: np.ndarray
+
+    @property
+    def seen(self) -> list[str]:
+        """Labels of the people that the model knows."""
+        return self.cohort.people["participant_id"][self.is_known].tolist()
+
+
+def run_predict(config: Config, *, command: str | None = None) -> int:
+    """Score the people in OUT with the model of a bundle.
+
+    People whom the model was fitted on are refused, each as a failed unit.
+
+    Parameters
+    ----------
+    config : Config
+        ``model`` is the folder of the bundle.
+    command : str or None
+        The command line, for the record.
+
+    Returns
+    -------
+    int
+        Exit code: 0 all predicted, 4 some refused.
+
+    Raises
+    ------
+    ConfigError
+        No model was given, or the analysis exists with other settings.
+    InputError
+        The features are not those of the model; the message lists the difference.
+    NothingMatched
+        The model was fitted on everyone here.
+    """
+    folder, task = _gather(config)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    key = _analysis.key_of(config, task.cohort.people, files)
+    is_done = _analysis.is_done(config, key)
+    if config.run.dry_run:
+        _run.show(_forecast(config, task, is_done=is_done))
+        return 0
+    with (
+        _run.recorded(config, command) as run,
+        threadpool_limits(config.run.omp_nthreads),
+    ):
+        ids = task.cohort.people["participant_id"]
+        run.add(_run.Unit(unit=w, state="failed", message=SEEN) for w in task.seen)
+        if task.is_known.all():
+            raise NothingMatched(
+                f"the model in {folder} was fitted on all {len(ids)} people here;"
+                " it predicts only people it has never seen. Give --participant-label"
+                " or another output folder."
+            )
+        outputs = () if is_done else _predict(run, task, key)
+        state = "done before" if is_done else "done"
+        new = sorted(set(ids) - set(task.seen))
+        run.add(_run.Unit(unit=who, state=state, outputs=outputs) for who in new)
+    return run.code
+
+
+def _gather(config: Config) -> tuple[Path, Task]:
+    """Load the model and the people, and check that they fit each other."""
+    if config.model is None:
+        raise ConfigError(
+            "predict needs --model, the folder of one fitted model, such as"
+            " OUT/derivatives/main/models/fc-svm/final."
+        )
+    model, described = load_bundle(config.model)
+    variant, context = described["variant"], described["context"]
+    seam = _analysis.seam(config)
+    cohort = load_people(seam, _like(config.cohort, context["feature"]))
+    cohort.check_like(context["feature"])
+    loaded = cohort.load(find(variant).input)
+    is_known = _persons.seen(
+        context["training"],
+        _persons.person_digests(seam, cohort.people),
+        cohort.rows,
+        row_digests(loaded),
+    )
+    return config.model, Task(
+        model=model,
+        variant=variant,
+        labels=context["labels"],
+        cohort=cohort,
+        loaded=loaded,
+        is_known=is_known,
+    )
+
+
+def _like(config: CohortConfig, feature: dict[str, Any]) -> CohortConfig:
+    """Read the features that the model knows, unless others are asked for."""
+    names = ("atlas", "desc", "space")
+    unsaid = {name: feature.get(name) for name in names if not getattr(config, name)}
+    return replace(config, **unsaid)
+
+
+def _forecast(config: Config, task: Task, *, is_done: bool) -> list[str]:
+    """Return the lines of ``--dry-run``."""
+    state = "done before" if is_done else "to do"
+    lines = [
+        f"{who}: {SEEN if who in task.seen else state}"
+        for who in task.cohort.people["participant_id"]
+    ]
+    return [*lines, f"  {_analysis.folder_of(config) / 'predictions.tsv'}"]
+
+
+def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
+    """Score the people whom the model does not know, and write the table."""
+    people, rows = task.cohort.people, task.cohort.rows
+    new = np.flatnonzero(~task.is_known[rows])
+    x = prepared(task.variant, take(task.loaded, new))
+    scores = predict_people(task.model, x, rows[new], len(people))
+    table = people[["participant_id", "site"]].assign(
+        model=task.variant,
+        score=scores,
+        label=[task.labels[str(int(score >= THRESHOLD))] for score in scores],
+    )[~task.is_known]
+    about = _analysis.about(run, key, task.labels)
+    folder = _analysis.open_folder(run.config, about)
+    path = _analysis.write_table(folder / "predictions.tsv", table)
+    about |= {"model": str(run.config.model), "refused": task.seen}
+    about |= {"finished": _run.now().isoformat(), "n_people": len(table)}
+    store.write_json(folder / _analysis.ABOUT, about)
+    return (str(path),)
