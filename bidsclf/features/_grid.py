@@ -212,7 +212,8 @@ def _save(path: Path, placed: Placed) -> None:
 def _load(path: Path, n_regions: int) -> Placed | None:
     """Read a cache file; None if it is absent, damaged or of another atlas."""
     try:
-        with np.load(path, allow_pickle=False) as held:  # checks each array's CRC
+        with path.open("rb") as file:
+            held = np.load(file, allow_pickle=False)  # checks each array's CRC
             placed = Placed(
                 **{field.name: held[field.name] for field in fields(Placed)}
             )

@@ -5,12 +5,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nilearn import maskers
+from scipy import sparse
 
 from bidsclf.features._atlas import Atlas, load_atlas
 from bidsclf.features._means import RegionMeans
 from bidsclf.features._stream import open_volumes, stream
-from bidsclf.features._weights import weights
+from bidsclf.features._weights import RegionWeights, weights
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:nilearn"),  # dropped regions
@@ -144,3 +147,49 @@ def test_equals_nilearn_s_maskers_in_one_pass(make, grid, masked, fwhm_mm):
         present = part.n_voxels > 0
         assert np.isnan(signals[:, ~present]).all()
         np.testing.assert_allclose(signals[:, present], expected, rtol=3e-6, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Non-finite values detected:UserWarning")
+@pytest.mark.parametrize("fwhm_mm", [0.0, 5.0])
+def test_nan_voxels_are_zero_as_in_nilearn_and_counted(make, fwhm_mm):
+    paths = make("isotropic")
+    values = nib.load(paths["bold"]).get_fdata(dtype=np.float32)
+    values[6:8, 8, 6, 3] = np.nan
+    values[6, 9, 6, :2] = np.inf, -np.inf
+    nib.save(nib.Nifti1Image(values, centred(GRIDS["isotropic"])), paths["bold"])
+    atlases = [load_atlas(str(paths["labels"])), load_atlas(str(paths["maps"]))]
+    means, parts = ours(paths, atlases, fwhm_mm=fwhm_mm)
+    for atlas, part, signals in zip(atlases, parts, means.means, strict=True):
+        expected = theirs(atlas.kind, paths, fwhm_mm=fwhm_mm)
+        present = part.n_voxels > 0
+        np.testing.assert_allclose(signals[:, present], expected, rtol=3e-6, atol=1e-3)
+    assert means.n_nonfinite == 2 * 4  # four voxel values, seen by both atlases
+
+
+def test_int16_volumes_give_the_same_means(make):
+    paths = make("anisotropic", "int16")
+    means, _ = ours(paths, [load_atlas(str(paths["labels"]))])
+    np.testing.assert_allclose(means.means[0], theirs("labels", paths), rtol=3e-6)
+
+
+@given(seed=st.integers(0, 2**16), n_atlases=st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_any_number_of_atlases_is_the_mean_of_each(seed, n_atlases):
+    rng = np.random.default_rng(seed)
+    n_grid, parts, masks = 300, [], []
+    for _ in range(n_atlases):
+        inside = rng.random((4, n_grid)) < rng.uniform(0.02, 0.6)  # regions overlap
+        inside[0, 7] = True
+        masks.append(inside)
+        sizes = inside.sum(axis=1)
+        at = np.flatnonzero(inside.any(axis=0))
+        matrix = sparse.csr_array(inside[:, at] / np.maximum(sizes, 1)[:, None])
+        parts.append(RegionWeights(spheres(), np.ones(4), sizes, at, matrix, True))
+    block = rng.normal(size=(5, n_grid)).astype(np.float32)
+    means = RegionMeans(parts, 5)
+    means.update(block[:3], 0)
+    means.update(block[3:], 3)
+    for inside, signals in zip(masks, means.means, strict=True):
+        for region, signal in zip(inside, signals.T, strict=True):
+            want = block[:, region].mean(axis=1) if region.any() else np.nan
+            np.testing.assert_allclose(signal, want, rtol=1e-5, atol=1e-6)

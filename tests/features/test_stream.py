@@ -196,7 +196,7 @@ def test_another_rank_is_refused(tmp_path, shape):
 
 def test_a_mask_with_many_volumes_is_refused(tmp_path):
     path = save(tmp_path / "mask.nii.gz", noise())
-    with pytest.raises(InputError, match="4D image .* 3D"):
+    with pytest.raises(InputError, match=r"4D image .* 3D"):
         read_volume(path)
 
 
