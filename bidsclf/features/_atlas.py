@@ -175,9 +175,10 @@ def _spheres(entry: Mapping[str, Any], shared: Mapping[str, Any]) -> Atlas:
         dtype=None,
         encoding="utf-8",
     )
-    lower = {key.lower(): key for key in table.dtype.names}
+    columns = table.dtype.names or ()
+    lower = {key.lower(): key for key in columns}
     x, y, z = (table[lower[axis]].astype(float).tolist() for axis in "xyz")
-    rows = [dict(zip(table.dtype.names, row, strict=True)) for row in table.tolist()]
+    rows = [dict(zip(columns, row, strict=True)) for row in table.tolist()]
     regions = unique([entry["region"].format(**row) for row in rows])
     coords = tuple(zip(x, y, z, strict=True))
     radius = float(entry["radius_mm"])

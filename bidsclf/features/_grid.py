@@ -170,7 +170,8 @@ def _spheres(atlas: Atlas, grid: Grid) -> Placed:
     for a radius of 3.5 mm or more it lies within the radius anyway.
     """
     to_index = np.linalg.inv(grid.affine)
-    reach = atlas.radius_mm * np.linalg.norm(to_index[:3, :3], axis=1)
+    radius_mm = atlas.radius_mm or 0.0
+    reach = radius_mm * np.linalg.norm(to_index[:3, :3], axis=1)
     voxels, share = [], []
     for seed in atlas.coords:
         centre = to_index[:3, :3] @ seed + to_index[:3, 3]
@@ -182,7 +183,7 @@ def _spheres(atlas: Atlas, grid: Grid) -> Placed:
         mm = grid.affine[:3, :3] @ around + grid.affine[:3, 3:]
         distance = ((mm - np.array(seed)[:, None]) ** 2).sum(axis=0)
         is_nearest = (around == np.round(centre)[:, None]).all(axis=0)
-        around = around[:, (distance <= atlas.radius_mm**2) | is_nearest].astype(int)
+        around = around[:, (distance <= radius_mm**2) | is_nearest].astype(int)
         here = around[:, grid.holds(around)]
         share.append(here.shape[1] / around.shape[1])
         flat = np.ravel_multi_index(tuple(here), grid.shape, order="F")

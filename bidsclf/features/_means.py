@@ -63,7 +63,7 @@ class _Cells:
     """Means over voxels, for any number of atlases, through one gather."""
 
     def __init__(self, weights: Sequence[RegionWeights]) -> None:
-        stacked = [w.matrix.tocoo() for w in weights]
+        stacked = [sparse.coo_array(w.matrix) for w in weights]
         offsets = np.cumsum([0, *(m.shape[0] for m in stacked)])
         regions = [m.row + n for m, n in zip(stacked, offsets, strict=False)]
         voxels = [w.voxels[m.col] for w, m in zip(weights, stacked, strict=True)]

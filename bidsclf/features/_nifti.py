@@ -8,7 +8,8 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
-from isal import igzip, igzip_threaded, isal_zlib
+from isal import igzip, igzip_threaded
+from isal.igzip_lib import IsalError
 
 from bidsclf.errors import InputError
 
@@ -18,6 +19,7 @@ HEADERS = {  # magic of a single file, and where it stands, by length of the hea
     348: (nib.Nifti1Header, slice(344, 348), b"n+1\0"),
     540: (nib.Nifti2Header, slice(4, 8), b"n+2\0"),
 }
+DAMAGED: tuple[type[Exception], ...] = (igzip.BadGzipFile, IsalError, zlib.error)
 SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
 
@@ -40,7 +42,7 @@ def opened(path: Path, *, threads: int = 1) -> Iterator[BinaryIO]:
             f"{path}: the gzip stream ends before its end mark; the file was cut off"
             " (a broken download, a full disk). Copy or make it again."
         ) from error
-    except (igzip.BadGzipFile, isal_zlib.error, zlib.error) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{path}: not readable as gzip ({error}); the file is damaged."
             " Copy or make it again."

@@ -132,7 +132,7 @@ class VolumeReader:
             source.read(int(self.header["vox_offset"]))
             for first in range(0, self.n_volumes, n):
                 part = buffer[: self.n_volumes - first]
-                wanted = memoryview(part.view(np.uint8).reshape(-1))
+                wanted = part.view(np.uint8).reshape(-1).data
                 n_bytes = fill(source, wanted)
                 if n_bytes < len(wanted):
                     n_whole = first + n_bytes // part[0].nbytes
