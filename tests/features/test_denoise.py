@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from nilearn.interfaces.fmriprep import load_confounds_strategy
 
 from bidsclf.config import DenoiseConfig
 from bidsclf.errors import ConfigError, InputError
+from bidsclf.features import _denoise
 from bidsclf.features._denoise import load_confounds
 from bidsclf.features._strategy import load_strategy, strategy_names
 from bidsclf.scan import Scan
@@ -158,9 +160,11 @@ def test_scrubbing_keeps_its_own_threshold_unless_one_is_given(tmp_path):
     unit = put(tmp_path, table())
     own = load_confounds(unit, config("scrubbing"), N)
     given = load_confounds(unit, config("scrubbing", fd_thresh_mm=0.3), N)
+    lax = load_confounds(unit, config("scrubbing", fd_thresh_mm=0.95), N)
     assert own.kept[60]
     assert not given.kept[60]
     assert not own.kept[40]
+    assert lax.kept[40]
 
 
 @pytest.mark.parametrize(
@@ -257,11 +261,17 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "match"), [("{", "not a denoising strategy"), ("{}", "no list of text")]
+    ("content", "match"),
+    [
+        (b"{", "not a denoising strategy"),
+        (b"{}", "no list of text"),
+        (b'{"columns": ["caf\xe9"', "not a denoising strategy"),
+        (b'["csf"]', "not a denoising strategy"),
+    ],
 )
-def test_a_file_that_is_no_strategy_is_refused(tmp_path, text, match):
+def test_a_file_that_is_no_strategy_is_refused(tmp_path, content, match):
     path = tmp_path / "mine.json"
-    path.write_text(text)
+    path.write_bytes(content)
     with pytest.raises(ConfigError, match=match):
         load_strategy(str(path))
 
@@ -282,3 +292,21 @@ def test_real_tables_of_both_namings(shared_data, name, strategy):
     assert np.isfinite(found.regressors.to_numpy()).all()
     assert {"trans_x", "rot_z_derivative1_power2"} <= set(found.columns)
     assert found.fd.shape == (30,)
+
+
+def test_the_first_volume_s_missing_displacement_does_not_censor_it(tmp_path):
+    unit = put(tmp_path, table())
+    found = load_confounds(unit, config(dummy_scans=0, fd_thresh_mm=0.3), N)
+    assert list(np.flatnonzero(~found.kept)) == [40, 60]
+
+
+def test_more_dummy_scans_than_volumes_leave_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"0 of 80 .* 80 dummy scans and 0 censored"):
+        load_confounds(put(tmp_path, table()), config(dummy_scans=200), N)
+
+
+def test_a_temporary_folder_never_holds_the_letters_that_mislead_nilearn(monkeypatch):
+    names = iter(["a_tsv_b", "fine"])
+    monkeypatch.setattr(tempfile, "_get_candidate_names", lambda: names)
+    with _denoise._folder() as folder:
+        assert folder.name == "bidsclf-fine"

@@ -173,6 +173,7 @@ def test_a_region_outside_the_mask_is_missing_and_n_stays(scan):
     assert np.isnan(atlas.matrices["fisherz"][4:]).all()
     assert atlas.coverage.tolist() == [1.0] * 4 + [0.0] * 4
     assert found.quality["missing_regions_boxes"] == 4
+    assert "constant" not in " ".join(found.notes)
 
 
 def test_a_region_half_covered_is_kept_or_missing_as_asked(scan):
