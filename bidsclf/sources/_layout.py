@@ -12,6 +12,7 @@ from bidsclf.sources import _study
 from bidsclf.sources._anatomy import Anatomy
 from bidsclf.sources._confounds import confounds
 from bidsclf.sources._images import digitize, write_image
+from bidsclf.sources._settings import StudyConfig
 from bidsclf.sources._volumes import Run
 
 BIDS_VERSION = "1.10.0"
@@ -43,7 +44,7 @@ COLUMNS = {
 }
 
 
-def truth(config: _study.StudyConfig) -> dict[str, Any]:
+def truth(config: StudyConfig) -> dict[str, Any]:
     """Return what was simulated: settings, sites, edges."""
     return {
         "settings": config.to_dict(),
@@ -61,7 +62,7 @@ def _truth_edges() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["region_a", "region_b", "patients"])
 
 
-def write_study(out: Path, config: _study.StudyConfig) -> None:
+def write_study(out: Path, config: StudyConfig) -> None:
     """Write the root files of both datasets.
 
     The truth comes first: it tells a study that was interrupted from a folder
@@ -95,7 +96,7 @@ def write_study(out: Path, config: _study.StudyConfig) -> None:
     store.write_table(out / "code" / "truth_edges.tsv", _truth_edges())
 
 
-def run_entities(config: _study.StudyConfig, participant: str) -> list[dict[str, str]]:
+def run_entities(config: StudyConfig, participant: str) -> list[dict[str, str]]:
     """Return the entities of a person's runs, in the order of the sessions."""
     several = config.n_runs > 1
     return [
@@ -116,13 +117,13 @@ def last_file(out: Path, entities: dict[str, str]) -> Path:
 def _derived(
     out: Path, entities: dict[str, str], more: dict[str, str], *ending: str
 ) -> Path:
-    return out / FMRIPREP / paths.build(entities | more, *ending)
+    return Path(out / FMRIPREP / paths.build(entities | more, *ending))
 
 
 def write_anatomical(out: Path, entities: dict[str, str], anatomy: Anatomy) -> None:
     """Write a small T1-weighted image, once a session."""
-    person = {key: entities[key] for key in ("sub", "ses") if key in entities}
-    path = out / paths.build(person, "T1w", ".nii.gz", datatype="anat")
+    person = {key: v for key, v in entities.items() if key in ("sub", "ses")}
+    path = Path(out / paths.build(person, "T1w", ".nii.gz", datatype="anat"))
     counts = digitize(1000 * anatomy.template)
     write_image(path, counts.transpose(2, 1, 0), anatomy.affine)
     sidecar = {"Modality": "MR", "MagneticFieldStrength": 3}

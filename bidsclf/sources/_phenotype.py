@@ -1,5 +1,7 @@
 """The phenotypic table of ABIDE: found, checked, in BIDS words."""
 
+import json
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from bidsclf.errors import ConfigError, InputError, NothingMatched
-from bidsclf.files import store
 
 MISSING = ["", "-9999", "-9999.0", "n/a", "NaN", "nan"]
 NO_FILE = "no_filename"
@@ -144,9 +145,11 @@ def without_scan(people: pd.DataFrame, found: set[str]) -> dict[str, str]:
     }
 
 
-def site_facts() -> dict[str, Any]:
+@cache
+def site_facts() -> Any:
     """Return the published repetition times and the descriptions of columns."""
-    return store.read_json(files("bidsclf") / "data" / "abide" / "sites.json")
+    path = files("bidsclf") / "data" / "abide" / "sites.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def repetition_time(site: Any, file_id: str) -> float | None:
@@ -159,7 +162,7 @@ def repetition_time(site: Any, file_id: str) -> float | None:
     >>> repetition_time("CMU", "CMU_b_0050642"), repetition_time("NYU", "NYU_0050952")
     (1.5, 2.0)
     """
-    known = site_facts()["tr_s"]
+    known: dict[str, float] = site_facts()["tr_s"]
     prefix = file_id.rpartition("_")[0].upper()
     return known.get(prefix, known.get(str(site).upper()))
 

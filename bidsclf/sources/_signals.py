@@ -1,6 +1,6 @@
 """Time courses of a simulated run: neural, physiological and head motion."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +58,7 @@ def draw_traits(
     return Traits(
         coupling=np.clip(signs * shift * COUPLING + drawn, -0.95, 0.95),
         loading=np.exp(rng.normal(0, 0.2, n_regions)),
-        motion=float(np.exp(rng.normal(np.log(0.12), 0.4))),
+        motion=float(np.exp(rng.normal(np.log(0.1), 0.35))),
         leak=np.exp(rng.normal(0, 0.35, 2)),
     )
 
@@ -132,7 +132,7 @@ def neural(
     return signals
 
 
-def _shared(groups: Sequence[str], noise) -> np.ndarray:
+def _shared(groups: Sequence[str], noise: Callable[[int], np.ndarray]) -> np.ndarray:
     names, index = np.unique(groups, return_inverse=True)
     return noise(len(names))[:, index]
 

@@ -1,24 +1,12 @@
 """A multi-site study with known truth, in raw BIDS and fMRIPrep's layout."""
 
 import argparse
-import logging
 import os
-from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-from threadpoolctl import threadpool_limits
-
-from bidsclf.errors import ConfigError, InputError
-from bidsclf.files import store
-from bidsclf.sources import _layout, _study
-from bidsclf.sources._anatomy import Anatomy, load_anatomy
-from bidsclf.sources._signals import draw_traits
-from bidsclf.sources._volumes import simulate_run
-from bidsclf.sources._workers import each
+from bidsclf.sources._settings import StudyConfig
 
 HELP = "simulate a multi-site study with known truth"
-LOG = logging.getLogger("bidsclf")
 OPTIONS = {
     "effect": "strength of the diagnosis on the planted edges; 0 gives chance",
     "site_effect": "strength of what differs between scanners",
@@ -35,7 +23,7 @@ OPTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the source's arguments."""
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new study")
-    default = _study.StudyConfig()
+    default = StudyConfig()
     for name, text in OPTIONS.items():
         value = getattr(default, name)
         option = "--" + name.replace("_", "-")
@@ -51,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Simulate the study; a study that was interrupted goes on.
+    """Simulate the study and return 0.
 
     Raises
     ------
@@ -60,71 +48,8 @@ def run(namespace: argparse.Namespace) -> int:
     InputError
         OUT cannot be written, or a worker died.
     """
-    config = _study.StudyConfig(**{name: getattr(namespace, name) for name in OPTIONS})
-    out, nprocs = namespace.out, namespace.nprocs
-    _check_free(out, config)
-    people = range(config.n_subjects)
-    try:
-        _layout.write_study(out, config)
-        made = each(partial(simulate_person, out, config), people, nprocs=nprocs)
-        for number, _ in enumerate(made, start=1):
-            LOG.info("%d of %d people", number, config.n_subjects)
-    except OSError as error:
-        raise InputError(
-            f"{out} cannot be written: {error}."
-            " Free the disk or choose another folder, then run again: it goes on."
-        ) from error
+    config = StudyConfig(**{name: getattr(namespace, name) for name in OPTIONS})
+    from bidsclf.sources._simulation import simulate  # heavy: not for --help
+
+    simulate(namespace.out, config, nprocs=namespace.nprocs)
     return 0
-
-
-def _check_free(out: Path, config: _study.StudyConfig) -> None:
-    """Refuse a folder that holds anything but this very study."""
-    marker = out / _layout.TRUTH
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; OUT is a folder to make.")
-    if marker.exists():
-        found = store.read_json(marker).get("settings", {})
-        wanted = config.to_dict()
-        other = [f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k]]
-        if other:
-            raise ConfigError(
-                f"{out} holds a study of other settings ({', '.join(other)})."
-                " Choose another folder, or remove this one."
-            )
-    elif out.is_dir() and any(out.iterdir()):
-        raise ConfigError(
-            f"{out} is not empty and holds no simulated study."
-            " Choose a new or an empty folder."
-        )
-
-
-@cache
-def _anatomy(resolution_mm: int, seed: int) -> Anatomy:
-    return load_anatomy(resolution_mm, seed=seed)
-
-
-def simulate_person(out: Path, config: _study.StudyConfig, number: int) -> None:
-    """Write all files of one person, from that person's own random streams.
-
-    Parameters
-    ----------
-    out : Path
-    config : StudyConfig
-    number : int
-        Row of ``people(config)``.
-    """
-    person = _study.people(config).iloc[number]
-    site = {site.name: site for site in _study.sites(config)}[person["site"]]
-    runs = _layout.run_entities(config, person["participant_id"])
-    if all(_layout.last_file(out, entities).exists() for entities in runs):
-        return
-    anatomy, edges = _anatomy(config.resolution_mm, config.seed), _study.edges()
-    shift = config.effect * (1 if person["diagnosis"] == "patient" else -1)
-    rng = np.random.default_rng([config.seed, 3, number])
-    traits = draw_traits(edges, len(anatomy.regions), shift=shift, rng=rng)
-    with threadpool_limits(1):  # the same bytes, however many processes
-        for count, entities in enumerate(runs):
-            rng = np.random.default_rng([config.seed, 5, number, count])
-            _layout.write_anatomical(out, entities, anatomy)
-            scan = simulate_run(anatomy, edges, traits, site, rng)
-            _layout.write_run(out, entities, scan, anatomy)

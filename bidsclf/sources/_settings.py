@@ -1,0 +1,65 @@
+"""How a study is simulated: light, so that ``--help`` stays fast."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bidsclf.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyConfig:
+    """How a study is simulated.
+
+    Attributes
+    ----------
+    effect : float
+        Strength of the diagnosis on the planted edges; 0 plants nothing.
+    site_effect : float
+        Strength of what differs between scanners; 0 makes them equal.
+    n_sites, n_subjects, n_volumes, n_runs, n_sessions : int
+        ``n_subjects`` counts all sites together; ``n_volumes`` is a typical
+        run's, sites differ around it.
+    resolution_mm : int
+        Voxel size of the standard grid.
+    seed : int
+        Root of every random stream.
+    """
+
+    effect: float = 1.0
+    site_effect: float = 1.0
+    n_sites: int = 4
+    n_subjects: int = 56
+    n_volumes: int = 140
+    n_runs: int = 1
+    n_sessions: int = 1
+    resolution_mm: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        atleast = (
+            ("--effect", self.effect, 0),
+            ("--site-effect", self.site_effect, 0),
+            ("--n-sites", self.n_sites, 1),
+            ("--n-subjects", self.n_subjects, 2 * max(self.n_sites, 1)),
+            ("--n-volumes", self.n_volumes, 60),
+            ("--n-runs", self.n_runs, 1),
+            ("--n-sessions", self.n_sessions, 1),
+            ("--seed", self.seed, 0),
+        )
+        problems = [
+            f"{option} is {value}; it takes {low} or more."
+            for option, value, low in atleast
+            if not value >= low
+        ]
+        if not 2 <= self.resolution_mm <= 8:
+            problems.append(
+                f"--resolution-mm is {self.resolution_mm}; it lies between 2 and 8."
+            )
+        if self.n_subjects < 2 * self.n_sites:
+            problems.append("Each site needs a patient and a control.")
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings, as saved with the study."""
+        return asdict(self)
