@@ -20,6 +20,18 @@ RUN python3 -m venv /opt/venv \
     && install -d -m 0755 /opt/templateflow
 COPY run.py ./
 
+# Atlases that nilearn fetches, baked in so that none is fetched at run time. A build
+# without a network goes on without them, and says so.
+ARG ATLASES="harvardoxford msdl schaefer200 schaefer400 smith2009"
+ENV NILEARN_DATA=/opt/nilearn_data
+RUN install -d -m 0755 "$NILEARN_DATA" \
+    && for name in ${ATLASES}; do \
+         timeout 300 /opt/venv/bin/python -c "import sys; \
+from bidsclf.features._atlas import load_atlas; load_atlas(sys.argv[1])" "$name" \
+         > /dev/null 2>&1 || echo "not baked in: $name"; \
+       done \
+    && chmod -R a+rX "$NILEARN_DATA"
+
 # HOME stays as it is, for apptainer. Whatever a library wants to keep goes to /tmp,
 # so that the root may be read-only and the user anybody.
 ENV PATH=/opt/venv/bin:$PATH \
