@@ -63,7 +63,7 @@ def unit_key(scan: Scan, config: ExtractConfig, atlases: Sequence[Atlas]) -> str
     another atlas only adds to it.
     """
     settings = to_plain(config)
-    digests = sorted(atlas.digest for atlas in atlases)
+    digests = sorted(f"{atlas.label} {atlas.digest}" for atlas in atlases)
     asked = {"features": sorted(config.features), "atlases": digests}
     rest = {name: value for name, value in settings.items() if name not in ASKED}
     strategy = Path(config.denoise.strategy)

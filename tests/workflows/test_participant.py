@@ -1,0 +1,244 @@
+"""The participant level: units fail alone, and nothing is lost or half-written."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from bidsclf.config import (
+    Config,
+    DenoiseConfig,
+    ExtractConfig,
+    RunConfig,
+    SelectionConfig,
+)
+from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.files import derivatives, status, store
+from bidsclf.workflows import _scans
+from bidsclf.workflows.participant import run_participant
+
+
+@pytest.fixture
+def study(fmriprep, tmp_path):
+    """A copy of the tiny study, to spoil."""
+    return shutil.copytree(fmriprep, tmp_path / "fmriprep")
+
+
+@pytest.fixture
+def config(fmriprep, tmp_path):
+    return Config(
+        bids_dir=fmriprep,
+        output_dir=tmp_path / "out",
+        level="participant",
+        extract=ExtractConfig(
+            atlases=(str(fmriprep.parent / "cubes.nii.gz"),),
+            denoise=DenoiseConfig(min_time_s=10),
+        ),
+    )
+
+
+def with_run(config, **settings):
+    return replace(config, run=RunConfig(**settings))
+
+
+def with_strategy(config, **settings):
+    denoise = DenoiseConfig(min_time_s=10, **settings)
+    return replace(config, extract=replace(config.extract, denoise=denoise))
+
+
+def latest(out):
+    paths = sorted(out.glob("logs/*/summary.json"), key=lambda p: p.stat().st_mtime_ns)
+    return store.read_json(paths[-1])
+
+
+def states(out):
+    return {u["unit"].partition("_")[0]: u["state"] for u in latest(out)["units"]}
+
+
+def scans(out):
+    units = [u for u in latest(out)["units"] if not u["is_report"]]
+    return {unit["unit"].partition("_")[0]: unit for unit in units}
+
+
+def tables(out):
+    return {p: p.read_bytes() for p in sorted(out.rglob("*/func/*.tsv"))}
+
+
+def test_every_scan_becomes_files_a_status_and_a_page(config):
+    assert run_participant(config, command="run.py a b") == 0
+    out = config.output_dir
+    found = derivatives.find_features(out)
+    assert set(found["suffix"]) == {
+        "timeseries", "relmat", "coverage", "quality", "motion",
+    }  # fmt: skip
+    assert found["participant_id"].nunique() == 3
+    series, names = store.read_series(
+        found.query("suffix == 'timeseries'")["path"].iloc[0]
+    )
+    assert (series.shape, names[0]) == ((60, 8), "cube0")
+    assert {p.name for p in out.glob("*.html")} == {f"sub-0{n}.html" for n in (1, 2, 3)}
+    summary = latest(out)
+    assert (summary["exit_code"], summary["command"]) == (0, "run.py a b")
+    first = summary["units"][0]
+    assert all((out / name).exists() for name in first["outputs"])
+    (log,) = (out / "logs").iterdir()
+    assert {p.name for p in log.iterdir()} == {
+        "bidsclf.toml", "summary.json", "CITATION.md",
+    }  # fmt: skip
+    assert not list(out.rglob(".partial-*"))
+    assert not list((out / ".bidsclf" / "staging").iterdir())
+
+
+def test_what_is_done_is_not_done_again(config):
+    run_participant(config)
+    before = {p: p.stat().st_mtime_ns for p in config.output_dir.glob("sub-*/**/*")}
+    assert run_participant(config) == 0
+    assert set(u["state"] for u in latest(config.output_dir)["units"]) == {
+        "done before"
+    }
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert run_participant(with_run(config, force=True)) == 0
+    assert scans(config.output_dir)["sub-01"]["state"] == "done"
+
+
+def test_a_lost_file_is_made_again(config):
+    run_participant(config)
+    lost = next(iter(tables(config.output_dir)))
+    lost.unlink()
+    assert run_participant(config) == 0
+    assert lost.exists()
+
+
+def test_other_settings_under_the_same_name_lose_nothing(config):
+    run_participant(config)
+    before = tables(config.output_dir)
+    other = with_strategy(config, fd_thresh_mm=0.3)
+    assert run_participant(other) == 4
+    unit = scans(config.output_dir)["sub-01"]
+    assert "other settings" in unit["message"]
+    assert "--force" in unit["message"]
+    assert tables(config.output_dir) == before
+    assert run_participant(config) == 0  # still known to be done
+    assert run_participant(replace(other, run=RunConfig(force=True))) == 0
+    assert tables(config.output_dir) != before
+
+
+def test_another_atlas_adds_and_another_strategy_stands_beside(config, fmriprep):
+    run_participant(config)
+    before = tables(config.output_dir)
+    for ending in (".nii.gz", ".tsv"):
+        shutil.copy(
+            fmriprep.parent / f"cubes{ending}",
+            config.output_dir.parent / f"two{ending}",
+        )
+    atlas = str(config.output_dir.parent / "two.nii.gz")
+    extract = replace(config.extract, atlases=(atlas,))
+    assert run_participant(replace(config, extract=extract)) == 0
+    after = tables(config.output_dir)
+    of_atlas = {p: b for p, b in before.items() if "_atlas-" in p.name}
+    assert of_atlas.items() <= after.items()
+    assert len(after) > len(before)
+    columns = config.output_dir.parent / "nothing.json"
+    store.write_json(columns, {"columns": []})
+    assert run_participant(with_strategy(config, strategy=str(columns))) == 0
+    assert after.items() <= tables(config.output_dir).items()
+    unit = status.read_all(config.output_dir, "sub-01")
+    assert [one.state for one in unit] == ["done", "done"]
+
+
+def test_a_truncated_image_fails_alone(config, study):
+    image = next((study / "sub-02").rglob("*bold.nii.gz"))
+    image.write_bytes(image.read_bytes()[:-200])
+    config = replace(config, bids_dir=study)
+    assert run_participant(config) == 4
+    out = config.output_dir
+    assert "sub-02" in scans(out)["sub-02"]["message"]
+    assert [scans(out)[f"sub-0{n}"]["state"] for n in (1, 2, 3)] == [
+        "done", "failed", "done",
+    ]  # fmt: skip
+    assert not [p for p in tables(out) if "sub-02" in p.name]
+    assert (out / "sub-02.html").exists()
+
+
+def test_a_problem_of_discovery_is_a_failed_unit_until_it_is_mended(config, study):
+    sidecar = next((study / "sub-02").rglob("*bold.json"))
+    right = sidecar.read_text()
+    sidecar.write_text('{"RepetitionTime": 2000}')
+    config = replace(config, bids_dir=study)
+    assert run_participant(config) == 4
+    assert "2000" in scans(config.output_dir)["sub-02"]["message"]
+    sidecar.write_text(right)
+    assert run_participant(config) == 0
+    states = [one.state for one in status.read_all(config.output_dir, "sub-02")]
+    assert states == ["done"]
+
+
+def test_a_full_disk_leaves_nothing_of_the_scan(config, monkeypatch):
+    real = store.write_matrix
+
+    def full(path, matrix, names):
+        if "sub-02" in path.name and "fisherz" in path.name:
+            raise OSError(28, "No space left on device", str(path))
+        return real(path, matrix, names)
+
+    monkeypatch.setattr(store, "write_matrix", full)
+    assert run_participant(config) == 4
+    assert "No space left" in scans(config.output_dir)["sub-02"]["message"]
+    assert not [p for p in tables(config.output_dir) if "sub-02" in p.name]
+    assert len({p.name[:6] for p in tables(config.output_dir)}) == 2
+
+
+def test_a_bug_leaves_a_crash_file_and_the_others(config, monkeypatch):
+    real = _scans.extract_scan
+
+    def buggy(scan, settings, *, cache_dir):
+        if scan.entities["sub"] == "01":
+            raise ZeroDivisionError("ours")
+        return real(scan, settings, cache_dir=cache_dir)
+
+    monkeypatch.setattr(_scans, "extract_scan", buggy)
+    assert run_participant(config) == 1
+    unit = scans(config.output_dir)["sub-01"]
+    assert "ZeroDivisionError: ours" in unit["message"]
+    (crash,) = config.output_dir.glob("logs/*/crash-*.txt")
+    assert crash.name in unit["message"]
+    assert scans(config.output_dir)["sub-03"]["state"] == "done"
+
+
+def test_a_page_that_fails_is_told_apart(config, monkeypatch):
+    def fails(out, participant):
+        raise InputError("no font")
+
+    monkeypatch.setattr("bidsclf.report.participant.participant_page", fails)
+    assert run_participant(config) == 5
+    monkeypatch.undo()
+    assert run_participant(with_run(config, reports_only=True)) == 0
+    assert {unit["is_report"] for unit in latest(config.output_dir)["units"]} == {True}
+    assert (config.output_dir / "sub-03.html").exists()
+
+
+def test_a_dry_run_writes_nothing(config, capsys):
+    assert run_participant(with_run(config, dry_run=True)) == 0
+    said = capsys.readouterr().out
+    assert "3 scans, 0 problems" in said
+    assert "sub-01_task-rest" in said
+    assert "atlas-cubes_stat-mean_desc-simple_timeseries.tsv" in said
+    assert not config.output_dir.exists()
+
+
+def test_workers_give_the_numbers_of_one_process(config):
+    run_participant(config)
+    two = replace(config, output_dir=config.output_dir.parent / "two")
+    assert run_participant(with_run(two, nprocs=2)) == 0
+    a, b = tables(config.output_dir), tables(two.output_dir)
+    assert list(a.values()) == list(b.values())
+
+
+def test_an_unknown_person_or_atlas_ends_the_run_before_it_writes(config):
+    selection = SelectionConfig(participant_label=("04",))
+    with pytest.raises(NothingMatched, match="04"):
+        run_participant(replace(config, selection=selection))
+    extract = replace(config.extract, atlases=("aall",))
+    with pytest.raises(ConfigError, match="aal"):
+        run_participant(replace(config, extract=extract))
+    assert not config.output_dir.exists()
