@@ -258,6 +258,8 @@ def test_an_open_choice_is_refused_and_a_made_one_taken(tmp_path, field, option,
     cohort = build_cohort(tmp_path, CohortConfig(**{name: value.upper()}))
     assert cohort.people["participant_id"].tolist() == ["sub-01", "sub-03"]
     assert cohort.source[name] == value
+    assert cohort.people["n_runs"].tolist() == [1, 1]
+    assert len(cohort.load("motion")) == 2
 
 
 def test_atlases_of_one_name_are_told_apart_by_scale(tmp_path, study):
@@ -276,13 +278,17 @@ def test_atlases_of_one_name_are_told_apart_by_scale(tmp_path, study):
 
 
 @pytest.mark.parametrize(
-    ("typed", "scale"),
-    [("schaefer400", "400"), ("Schaefer2018_seg-7n_scale-200", "200"), ("cc", None)],
+    ("typed", "found"),
+    [
+        ("schaefer400", [1]),
+        ("Schaefer2018_seg-7n_scale-200", [0]),
+        ("schaefer2018", [0, 1]),
+        ("cc", []),
+    ],
 )
-def test_an_atlas_is_found_by_the_name_of_the_participant_level(typed, scale):
+def test_an_atlas_is_found_by_the_name_of_the_participant_level(typed, found):
     known = [f"Schaefer2018_seg-7n_scale-{scale}" for scale in (200, 400)]
-    expected = [f"Schaefer2018_seg-7n_scale-{scale}"] if scale else []
-    assert _matching(known, typed) == expected
+    assert _matching(known, typed) == [known[at] for at in found]
 
 
 def test_several_tasks_are_not_averaged_silently(tmp_path, study):

@@ -29,6 +29,7 @@ def test_reads_what_store_wrote_and_reads(tmp_path_factory, seed, power):
     [
         b"a\tb\n1\t2\n3\n",
         b"a\tb\n1\tx\n",
+        b"a\tb\n1\t2\nx\t4\n",
         b"a\tb\n1\t\n",
         b"\xff\tb\n1\t2\n",
     ],
