@@ -38,27 +38,28 @@ def find_roots(
     if derivatives is not None:
         root = derivatives.resolve()
         return root, None if root == bids_dir else bids_dir, []
-    if is_derivative(bids_dir):
-        return bids_dir, None, []
     nested = bids_dir / "derivatives" / "fmriprep"
-    if nested.is_dir():
+    if not _is_declared(bids_dir) and nested.is_dir():
         return nested, bids_dir, [f"-d is not given; {nested} is read"]
+    if _is_declared(bids_dir) or _has_images(bids_dir):
+        return bids_dir, None, []
     raise ConfigError(
         f"{bids_dir}: neither fMRIPrep's output nor a dataset with one in"
         " derivatives/fmriprep. Name it: -d fmriprep=PATH."
     )
 
 
-def is_derivative(root: Path) -> bool:
-    """Tell whether a dataset is a derivative, by its description or its files."""
+def _is_declared(root: Path) -> bool:
+    """Tell whether a dataset says that it is a derivative; old ones do not."""
     path = root / "dataset_description.json"
-    if path.exists():
-        fields = store.read_json(path)
-        kind = fields.get("DatasetType") if isinstance(fields, dict) else None
-        if kind is not None:
-            return bool(kind == "derivative")
-        return bool({"GeneratedBy", "PipelineDescription"} & set(fields))
-    return next(root.glob("sub-*/**/func/*_desc-preproc_bold.*"), None) is not None
+    fields = store.read_json(path) if path.exists() else {}
+    return isinstance(fields, dict) and fields.get("DatasetType") == "derivative"
+
+
+def _has_images(root: Path) -> bool:
+    """Tell whether anybody has a preprocessed image here."""
+    pattern = "sub-*/**/func/*_desc-preproc_bold.nii*"
+    return next(root.glob(pattern), None) is not None
 
 
 def labels(root: Path) -> tuple[str, ...]:
@@ -78,7 +79,11 @@ def wanted(root: Path, asked: Sequence[str]) -> tuple[str, ...]:
     """
     known = labels(root)
     if not known:
-        raise NothingMatched(f"{root}: no folder sub-*, so there is nobody to work on.")
+        below = next(root.glob("fmriprep/sub-*"), None)
+        hint = f" Did you mean {below.parent}?" if below is not None else ""
+        raise NothingMatched(
+            f"{root}: no folder sub-*, so there is nobody to work on.{hint}"
+        )
     people = tuple(dict.fromkeys(bare("sub", label) for label in asked)) or known
     unknown = [label for label in people if label not in known]
     if unknown:

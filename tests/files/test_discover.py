@@ -168,8 +168,9 @@ def test_raw_and_derivatives_apart(tmp_path, root):
     assert found.notes == ()
 
 
-def test_derivatives_inside_the_raw_dataset_are_said(tmp_path):
-    raw = describe(tmp_path, {"Name": "x", "BIDSVersion": "1.9.0"})
+@pytest.mark.parametrize("fields", [{"DatasetType": "raw"}, {"GeneratedBy": []}, {}])
+def test_derivatives_inside_the_raw_dataset_are_said(tmp_path, fields):
+    raw = describe(tmp_path, {"Name": "x", "BIDSVersion": "1.9.0"} | fields)
     nested = describe(raw / "derivatives" / "fmriprep")
     add_run(nested, "sub-01_task-rest")
     found = discover(raw, None, select())
@@ -273,8 +274,14 @@ def test_a_person_without_images_is_said(root):
 
 
 def test_nobody_at_all(root):
-    with pytest.raises(NothingMatched, match="no folder sub-"):
+    with pytest.raises(NothingMatched, match=r"no folder sub-.*nobody to work on\.$"):
         discover(root, None, select())
+
+
+def test_the_folder_above_the_dataset_gets_a_hint(tmp_path, root):
+    add_run(root, "sub-01_task-rest")
+    with pytest.raises(NothingMatched, match=r"Did you mean .*fmriprep\?"):
+        discover(tmp_path, tmp_path, select())
 
 
 # filter files
