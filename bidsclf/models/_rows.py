@@ -153,8 +153,10 @@ def row_digests(x: Any) -> list[str]:
     """Return a SHA-256 a row: the same content, the same digest, anywhere."""
     if isinstance(x, pd.DataFrame):
         return [
-            sha256(repr(row).encode()).hexdigest()
-            for row in x.astype(str).itertuples(index=False, name=None)
+            sha256(
+                repr(["" if pd.isna(v) else str(v) for v in row]).encode()
+            ).hexdigest()
+            for row in x.itertuples(index=False, name=None)
         ]
     return [sha256(np.ascontiguousarray(row)).hexdigest() for row in x]
 

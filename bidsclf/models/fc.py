@@ -27,7 +27,7 @@ from bidsclf.models._spd import geometric_mean, log_vectors, map_eigenvalues
 
 COSTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # over the mean squared norm; ours
 INNER_FOLDS = 5
-TOLERANCE = 1e-6  # of both solvers
+TOLERANCE = 1e-7  # of both solvers
 MAX_R = 1 - 1e-7  # keeps arctanh finite; ours
 Solution = tuple[np.ndarray, float]
 
@@ -156,8 +156,23 @@ def svm(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]
         machine.fit(kernel, y)
         dual = np.zeros(len(y))
         dual[machine.support_] = machine.dual_coef_[0]
-        solutions.append((dual, float(machine.intercept_[0])))
+        solutions.append((dual, _svm_intercept(kernel @ dual, y)))
     return solutions
+
+
+def _svm_intercept(values: np.ndarray, y: np.ndarray) -> float:
+    """Return the middle of the intercepts that minimise the weighted hinge loss.
+
+    For a small C every training row lies inside the margin, and a whole interval
+    of intercepts is optimal; libsvm then takes an end of it, which may call
+    everyone the same. Where the optimum is unique this is libsvm's.
+    """
+    weight = len(y) / (2 * np.bincount(y)[y])
+    corners = np.where(y == 1, 1, -1) - values  # where a row enters the margin
+    order = np.argsort(corners, kind="stable")
+    slope = np.cumsum(weight[order]) - weight[y == 1].sum()
+    low, high = (np.argmax(slope > limit) for limit in (-1e-6, 1e-6))
+    return float(corners[order[[low, high]]].mean())
 
 
 def logistic(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]:
@@ -177,7 +192,7 @@ def logistic(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solu
             C=cost,
             class_weight="balanced",
             solver="newton-cholesky",
-            tol=TOLERANCE * 1e-2,
+            tol=TOLERANCE,
             max_iter=200,
         ).fit(vectors * np.sqrt(values), y)
         dual = vectors @ (model.coef_[0] / np.sqrt(values))

@@ -12,6 +12,33 @@ from bidsclf.models._rows import Series
 from bidsclf.models._training import TorchClassifier, Training
 
 
+class ByteDropout(nn.Module):
+    """Dropout whose mask takes a random byte a cell: eight cells a draw.
+
+    torch's own draws one number a cell, which was 40 % of the training time.
+    The share dropped is ``share`` rounded to a 256th.
+
+    Parameters
+    ----------
+    share : float
+        In [0, 1).
+    """
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.limit = round(256 * share)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with cells dropped and the rest scaled up, in training only."""
+        if not self.training:
+            return x
+        n_words = -(-x.numel() // 8)
+        words = torch.empty(n_words, dtype=torch.int64, device=x.device)
+        drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()]
+        kept = drawn.view(x.shape) >= self.limit
+        return x * kept * (256 / (256 - self.limit))
+
+
 class MeanMLP(nn.Module):
     """Linear, layer norm, ReLU and dropout on each volume; mean; linear.
 
@@ -28,7 +55,7 @@ class MeanMLP(nn.Module):
     Popov et al. (2024), NeuroImage 303, 120909, doi:10.1016/j.neuroimage.2024.120909;
     code: github.com/neuroneural/meanMLP (width 160, dropout 0.49, no further block).
     Departures: the mean is taken before the last layer, which commutes with it;
-    AdamW, classes weigh the same, and early stopping on our validation part.
+    AdamW, classes weigh the same, early stopping on our validation part.
     """
 
     def __init__(self, n_regions: int, *, n_hidden: int = 160, dropout: float = 0.49):
@@ -37,7 +64,7 @@ class MeanMLP(nn.Module):
             nn.Linear(n_regions, n_hidden),
             nn.LayerNorm(n_hidden),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            ByteDropout(dropout),
         )
         self.head = nn.Linear(n_hidden, 2)
 
@@ -65,7 +92,7 @@ VARIANTS = {
     "meanmlp": Variant(
         input="timeseries",
         prepare=Series.of,
-        make=partial(TorchClassifier, MeanMLP, Training()),
+        make=partial(TorchClassifier, MeanMLP, Training(learning_rate=3e-3)),
         needs_valid=True,
     )
 }
