@@ -56,10 +56,10 @@ class Scan:
     def from_dict(cls, values: Mapping[str, Any]) -> "Scan":
         """Rebuild a scan from ``to_dict``."""
         paths = {"bold", "mask", "confounds", "dataset"}
-        given = {f.name: values[f.name] for f in fields(cls)}
-        return cls(
-            **{
-                key: Path(value) if key in paths and value is not None else value
-                for key, value in given.items()
-            }
-        )
+        given: dict[str, Any] = {
+            f.name: Path(values[f.name])
+            if f.name in paths and values[f.name] is not None
+            else values[f.name]
+            for f in fields(cls)
+        }
+        return cls(**given)
