@@ -22,15 +22,17 @@ def series_of(rng, *, is_patient: bool, n_volumes: int = 60) -> np.ndarray:
     return ((series - series.mean(0)) / series.std(0)).astype(np.float32)
 
 
-def write_people(out: Path, labels: list[str], *, seed: int = 0) -> pd.DataFrame:
-    """Write features and participants.tsv of 0-9 controls and patients in turn."""
+def make_people(
+    out: Path, labels: list[str], *, seed: int = 0, regions: tuple[str, ...] = REGIONS
+) -> pd.DataFrame:
+    """Write features and participants.tsv of controls and patients in turn."""
     rng, rows = np.random.default_rng(seed), []
     for number, label in enumerate(labels):
         is_patient = number % 2 == 1
         series = series_of(rng, is_patient=is_patient)
         atlas = derivatives.AtlasOutput(
             atlas="toy",
-            regions=REGIONS,
+            regions=regions,
             series=series,
             matrices=matrices(series),
             digest="d" * 64,
@@ -60,10 +62,16 @@ def write_people(out: Path, labels: list[str], *, seed: int = 0) -> pd.DataFrame
 
 
 @pytest.fixture(scope="session")
+def write_people():
+    """The function that writes people: ``write_people(out, labels, seed=0)``."""
+    return make_people
+
+
+@pytest.fixture(scope="session")
 def seam(tmp_path_factory) -> Path:
     """Forty people, twenty of them patients; for reading only."""
     out = tmp_path_factory.mktemp("seam")
-    write_people(out, [f"{n:02d}" for n in range(40)])
+    make_people(out, [f"{n:02d}" for n in range(40)])
     return out
 
 

@@ -150,6 +150,7 @@ def test_a_dry_run_writes_nothing(people, capsys):
     assert sorted(people.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_workers_give_the_numbers_of_one_process(people):
     assert run_group(config_of(people, analysis_id="one")) == 0
     assert run_group(config_of(people, analysis_id="two", nprocs=2)) == 0

@@ -226,6 +226,7 @@ def test_a_dry_run_writes_nothing(config, capsys):
     assert not config.output_dir.exists()
 
 
+@pytest.mark.slow
 def test_workers_give_the_numbers_of_one_process(config):
     run_participant(config)
     two = replace(config, output_dir=config.output_dir.parent / "two")

@@ -1,0 +1,126 @@
+"""The predict level: new people only, with the features the model knows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bidsclf.config import AnalysisConfig, Config, FoldConfig, RunConfig
+from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.files import store
+from bidsclf.workflows import _persons
+from bidsclf.workflows.group import run_group
+from bidsclf.workflows.predict import run_predict
+
+FINAL = Path("derivatives", "main", "models", "fc-svm", "final")
+
+
+@pytest.fixture(scope="module")
+def trained(write_people, tmp_path_factory):
+    """A study with a model of it."""
+    out = tmp_path_factory.mktemp("trained")
+    write_people(out, [f"{n:02d}" for n in range(24)])
+    config = Config(
+        bids_dir=out,
+        output_dir=out,
+        level="group",
+        folds=FoldConfig(n_folds=2),
+        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
+    )
+    assert run_group(config) == 0
+    return out
+
+
+def config_of(out, trained, **run):
+    return Config(
+        bids_dir=out,
+        output_dir=out,
+        level="predict",
+        model=trained / FINAL,
+        analysis=AnalysisConfig(analysis_id="new", device="cpu"),
+        run=RunConfig(**run),
+    )
+
+
+def predictions(out):
+    path = out / "derivatives" / "new" / "predictions.tsv"
+    return store.read_table(path, text=("participant_id", "site"))
+
+
+def test_new_people_get_a_score_and_a_label(trained, tmp_path, write_people):
+    truth = write_people(tmp_path, [f"{n:02d}" for n in range(12)], seed=7)
+    assert run_predict(config_of(tmp_path, trained)) == 0
+    found = predictions(tmp_path)
+    assert list(found) == ["participant_id", "site", "model", "score", "label"]
+    assert found["score"].between(0, 1).all()
+    assert (found["label"] == truth["diagnosis"]).mean() > 0.9
+    assert ((found["score"] >= 0.5) == (found["label"] == "autism")).all()
+    again = predictions(tmp_path)
+    assert run_predict(config_of(tmp_path, trained, force=True)) == 0
+    pd.testing.assert_frame_equal(again, predictions(tmp_path))
+
+
+def test_people_of_the_training_set_are_refused(trained, tmp_path, write_people):
+    with pytest.raises(NothingMatched, match="fitted on all 24 people"):
+        run_predict(config_of(trained, trained))
+    write_people(tmp_path, [f"{n:02d}" for n in range(20, 28)], seed=9)
+    known = trained / "sub-03" / "func"
+    folder = tmp_path / "sub-21" / "func"
+    for path in known.iterdir():  # the same scan under another label
+        place = folder / path.name.replace("sub-03", "sub-21")
+        place.write_bytes(path.read_bytes())
+    assert run_predict(config_of(tmp_path, trained)) == 4
+    assert "sub-21" not in set(predictions(tmp_path)["participant_id"])
+    assert len(predictions(tmp_path)) == 7
+    (path,) = tmp_path.glob("logs/*/summary.json")
+    failed = [u for u in store.read_json(path)["units"] if u["state"] == "failed"]
+    assert [unit["unit"] for unit in failed] == ["sub-21"]
+    assert "was fitted on this person" in failed[0]["message"]
+
+
+def test_other_features_are_refused(trained, tmp_path, write_people):
+    write_people(tmp_path, ["90", "91"], regions=("x", "y", "z", "u", "v", "w"))
+    with pytest.raises(InputError, match="regions"):
+        run_predict(config_of(tmp_path, trained))
+    assert not (tmp_path / "derivatives").exists()
+
+
+def test_nothing_that_stands_is_overwritten(trained, tmp_path, write_people):
+    write_people(tmp_path, ["90", "91"], seed=3)
+    config = config_of(tmp_path, trained)
+    assert run_predict(config) == 0
+    write_people(tmp_path, ["92", "93"], seed=4)
+    with pytest.raises(ConfigError, match="of other people or features"):
+        run_predict(config)
+
+
+def test_a_dry_run_writes_nothing(trained, tmp_path, write_people, capsys):
+    write_people(tmp_path, ["90", "91"], seed=3)
+    assert run_predict(config_of(tmp_path, trained, dry_run=True)) == 0
+    assert "sub-90: to do" in capsys.readouterr().out
+    assert not (tmp_path / "derivatives").exists()
+
+
+def test_a_model_must_be_given(trained, tmp_path):
+    with pytest.raises(ConfigError, match="--model"):
+        run_predict(replace(config_of(tmp_path, trained), model=None))
+    with pytest.raises(InputError, match=r"has no model\.json"):
+        run_predict(replace(config_of(tmp_path, trained), model=tmp_path))
+
+
+def test_the_same_label_in_another_study_is_another_person(tmp_path):
+    people = pd.DataFrame({"participant_id": ["sub-01"], "age": [20.5], "Sex": ["F"]})
+    hashes = set()
+    for name, age in (("A", 20.5), ("B", 20.5), ("A", 21.5), ("A", 20.5)):
+        store.write_json(tmp_path / "dataset_description.json", {"Name": name})
+        hashes |= set(_persons.person_digests(tmp_path, people.assign(age=age)))
+    assert len(hashes) == 3
+
+
+def test_a_person_is_known_by_label_or_by_features():
+    known = [{"person": "p", "digest": "d"}]
+    rows = np.array([0, 1, 2, 2])
+    found = _persons.seen(known, ["p", "q", "r"], rows, ["x", "y", "z", "d"])
+    assert found.tolist() == [True, False, True]
