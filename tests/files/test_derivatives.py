@@ -252,6 +252,18 @@ def test_the_validator_reports_no_error(tmp_path):
     assert validate(tmp_path) == []
 
 
+def test_an_analysis_is_a_valid_dataset_too(tmp_path):
+    write_roots(tmp_path, Roots(name="bidsclf analysis"))
+    for name in ("cohort", "folds", "predictions", "metrics", "comparisons"):
+        store.write_table(tmp_path / f"{name}.tsv", pd.DataFrame({"a": [1]}))
+        store.write_json(tmp_path / f"{name}.json", {"a": {"Description": "a"}})
+    store.write_json(tmp_path / "analysis.json", {})
+    store.write_text(tmp_path / "report.html", "")
+    store.write_text(tmp_path / "figures" / "roc.svg", "")
+    store.write_json(tmp_path / "models" / "fc-svm" / "final" / "model.json", {})
+    assert validate(tmp_path) == []
+
+
 def test_the_validator_does_see_an_error(tmp_path):
     write_features(tmp_path, scan())
     write_roots(tmp_path, roots(links={}))
