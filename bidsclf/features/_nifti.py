@@ -8,23 +8,23 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
-from isal import igzip, igzip_threaded
+from isal import igzip
 from isal.igzip_lib import IsalError
 
 from bidsclf.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
-AHEAD_BYTES = 2**21  # a block of decompressed bytes; the thread holds three. Ours
+CHUNK = 2**20  # bytes a read; fits the cache, so that copying them is cheap. Ours
 HEADERS = {  # magic of a single file, and where it stands, by length of the header
     348: (nib.Nifti1Header, slice(344, 348), b"n+1\0"),
     540: (nib.Nifti2Header, slice(4, 8), b"n+2\0"),
 }
-DAMAGED: tuple[type[Exception], ...] = (igzip.BadGzipFile, IsalError, zlib.error)
+DAMAGED: Any = (igzip.BadGzipFile, IsalError, zlib.error)
 SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
 
 @contextmanager
-def opened(path: Path, *, threads: int = 1) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file, gunzipped where it is gzipped; what cannot be read is named."""
     try:
         with path.open("rb") as file:
@@ -33,9 +33,7 @@ def opened(path: Path, *, threads: int = 1) -> Iterator[BinaryIO]:
             if not is_gzip:
                 yield file
                 return
-            with igzip_threaded.open(
-                file, "rb", threads=threads, block_size=AHEAD_BYTES
-            ) as source:
+            with igzip.open(file, "rb") as source:
                 yield source
     except EOFError as error:
         raise InputError(
@@ -58,7 +56,7 @@ def fill(source: BinaryIO, wanted: memoryview) -> int:
     """Read until ``wanted`` is full or the data end; return the bytes read."""
     n_bytes = 0
     while n_bytes < len(wanted) and (
-        n_read := source.readinto(wanted[n_bytes:])  # type: ignore[attr-defined]
+        n_read := source.readinto(wanted[n_bytes : n_bytes + CHUNK])  # type: ignore[attr-defined]
     ):
         n_bytes += n_read
     return n_bytes
@@ -66,7 +64,7 @@ def fill(source: BinaryIO, wanted: memoryview) -> int:
 
 def read_header(path: Path) -> Any:
     """Read and check what ``open_volumes`` and ``read_volume`` both need."""
-    with opened(path, threads=0) as source:
+    with opened(path) as source:
         start = source.read(540)
     header = _parsed(path, start)
     shape, dtype = header.get_data_shape(), header.get_data_dtype()

@@ -1,17 +1,19 @@
 """One pass over a gzipped 4D image, a block of volumes at a time.
 
 Memory does not grow with the length of the run: one block is held, and
-decompression runs ahead of it by a few megabytes in a thread of its own.
+two more wait or are decompressed in a thread meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from bidsclf.errors import InputError
+from bidsclf.features._ahead import BUFFERS, ahead
 from bidsclf.features._nifti import fill, opened, read_header, tr_s
 
 
@@ -88,7 +90,7 @@ class VolumeReader:
         """
         n = min(n, self.n_volumes)
         block = np.empty((n, int(np.prod(self.shape))), np.float32)
-        for raw, first in self._raw(n):
+        for raw, first in ahead(self._raw(n)):
             n_read = min(n, self.n_volumes - first)
             yield self._scaled(raw[:n_read], block[:n_read])
 
@@ -124,13 +126,15 @@ class VolumeReader:
                 out[:] = given if self._is_plain else given * np.float64(slope) + inter
         return block
 
-    def _raw(self, n: int) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield a buffer of ``n`` unscaled volumes and the index of its first."""
+    def _raw(self, n: int) -> Generator[tuple[np.ndarray, int], None, None]:
+        """Yield ``n`` unscaled volumes and the index of the first; buffers rotate."""
         dtype = self.header.get_data_dtype()
-        buffer = np.empty((n, int(np.prod(self.shape))), dtype)
+        buffers = np.empty((BUFFERS, n, int(np.prod(self.shape))), dtype)
         with opened(self.path) as source:
             source.read(int(self.header["vox_offset"]))
-            for first in range(0, self.n_volumes, n):
+            for first, buffer in zip(
+                range(0, self.n_volumes, n), cycle(buffers), strict=False
+            ):
                 part = buffer[: self.n_volumes - first]
                 wanted = part.view(np.uint8).reshape(-1).data
                 n_bytes = fill(source, wanted)
