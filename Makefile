@@ -6,7 +6,7 @@ DEMO ?= demo
 .PHONY: help demo test slow lint bench descriptor clean
 
 help:
-	@echo "make demo        simulate a study of three sites, extract, classify, report"
+	@echo "make demo        simulate a study of four sites, extract, classify, report"
 	@echo "make test        run the tests"
 	@echo "make lint        check style and types"
 	@echo "make bench       measure the claims on speed"
@@ -21,11 +21,11 @@ help:
 
 demo: .venv/ready
 	rm -rf $(DEMO)
-	$(BIN)/bidsclf-data simulate $(DEMO)/bids --n-sites 3 --n-subjects 60 --seed 1
+	$(BIN)/bidsclf-data simulate $(DEMO)/bids --effect 1.25
 	$(BIN)/python run.py $(DEMO)/bids $(DEMO)/out participant \
 	    -d fmriprep=$(DEMO)/bids/derivatives/fmriprep -w $(DEMO)/work --nprocs 2
 	$(BIN)/python run.py $(DEMO)/bids $(DEMO)/out group -w $(DEMO)/work --nprocs 2 \
-	    --models fc-svm control-phenotype control-motion control-site --n-folds 5
+	    --models fc-svm control-phenotype control-motion control-site
 	@echo "The report: $(abspath $(DEMO))/out/derivatives/main/report.html"
 
 test: .venv/ready
