@@ -80,15 +80,15 @@ class _Cells:
 
     def reduce(self, block: np.ndarray) -> np.ndarray:
         """Return the means (n, n_regions), the atlases' regions side by side."""
-        sums = np.empty((len(self.starts), len(block)))
+        sums = np.empty((len(block), len(self.starts)))
         for n, volume in enumerate(block):
             np.take(volume, self.voxels, out=self.gathered, mode="clip")
             with np.errstate(invalid="ignore"):  # inf - inf, mended below
-                sums[:, n] = self._sums()
-            if not np.isfinite(sums[:, n]).all():
+                sums[n] = self._sums()
+            if not np.isfinite(sums[n]).all():
                 self.n_nonfinite += _zero_nonfinite(self.gathered)
-                sums[:, n] = self._sums()
-        return (self.to_regions @ sums).T
+                sums[n] = self._sums()
+        return (self.to_regions @ sums.T).T
 
     def _sums(self) -> np.ndarray:
         return np.add.reduceat(self.gathered, self.starts, dtype=np.float64)
