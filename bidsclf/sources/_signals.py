@@ -10,7 +10,7 @@ from scipy.stats import gamma
 from bidsclf.sources._study import Edge, network_of
 
 NETWORK, PARTNER, PLANTED, OWN = 0.20, 0.12, 0.34, 0.34  # shares of variance; ours
-COUPLING = 0.7  # correlation of a planted pair's sources at effect 1; ours
+COUPLING = 0.64  # correlation of a planted pair's sources at effect 1; ours
 HEAD_RADIUS_MM = 50.0  # Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018
 WARM_UP_S = 40.0  # longer than the haemodynamic response
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
