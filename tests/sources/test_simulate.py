@@ -69,11 +69,7 @@ def test_confounds_are_taken_from_the_image(study):
     image = images(study)[0]
     mask = image.with_name(image.name.replace("preproc_bold", "brain_mask"))
     stem = image.name.partition("_space")[0]
-    table = pd.read_csv(
-        image.with_name(f"{stem}_desc-confounds_timeseries.tsv"),
-        sep="\t",
-        na_values="n/a",
-    )
+    table = store.read_table(image.with_name(f"{stem}_desc-confounds_timeseries.tsv"))
     series = nibabel.load(image).get_fdata()[nibabel.load(mask).get_fdata() > 0]
     np.testing.assert_allclose(table["global_signal"], series.mean(axis=0), rtol=1e-3)
     moved = table[[*_signals.MOTION]].diff().abs().to_numpy()
