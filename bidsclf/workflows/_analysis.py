@@ -1,5 +1,6 @@
 """The folder of one analysis: whose it is, and what its columns mean."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ from bidsclf.workflows import _run
 
 ABOUT = "analysis.json"
 SETTINGS = ("cohort", "folds", "analysis")  # parts that change a result
+README = """# {name}
+
+Written by bidsclf. Each table has a JSON file beside it that explains its columns.
+
+- `cohort.tsv`, `folds.tsv`: who was studied, and how they were split
+- `predictions.tsv`: every score; metrics and comparisons can be computed from it
+- `metrics.tsv`, `comparisons.tsv`: how well each model does, and against another
+- `models/`: the fitted models; `final` learned from everyone
+- `analysis.json`: command, settings and versions; `report.html`: the page to read
+
+This is not a medical device.
+"""
 COLUMNS = {
     "participant_id": "Label of the participant",
     "site": "Site of acquisition",
@@ -94,10 +107,16 @@ def is_done(config: Config, key: str) -> bool:
 
 
 def open_folder(config: Config, about: dict[str, Any]) -> Path:
-    """Make the folder a derivative dataset, and say whose it is."""
+    """Make the folder a derivative dataset, and say whose it is.
+
+    With ``--force`` an analysis that stands there goes first.
+    """
     folder = folder_of(config)
+    if config.run.force and (folder / ABOUT).exists():
+        shutil.rmtree(folder)
     name = f"bidsclf {config.level}: {config.analysis.analysis_id}"
     derivatives.write_roots(folder, derivatives.Roots(name=name))
+    store.write_text(folder / "README.md", README.format(name=name))
     store.write_json(folder / ABOUT, about)
     return folder
 

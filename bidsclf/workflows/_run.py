@@ -173,7 +173,7 @@ class Run:
             if unit.state == "failed":
                 LOG.error("%s: %s", unit.unit, unit.message)
             else:
-                LOG.info("%s: %s", unit.unit, unit.state)
+                LOG.debug("%s: %s", unit.unit, unit.state)
 
     @property
     def code(self) -> int:

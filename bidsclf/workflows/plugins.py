@@ -28,6 +28,7 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
 LOG = logging.getLogger("bidsclf")
 POLL_S = 0.01  # nipype's own 2 s cost a second a node
+CLUSTER_POLL_S = 1.0  # each poll asks the scheduler once a job; ours
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -150,8 +151,10 @@ def execute(
     """
     _quieten()
     os.environ |= dict.fromkeys(THREADS, str(settings.omp_nthreads))
+    name, arguments = choose(settings)
+    is_here = name in ("Sturdy", "Linear")
     graph.config["execution"] = {
-        "poll_sleep_duration": POLL_S,
+        "poll_sleep_duration": POLL_S if is_here else CLUSTER_POLL_S,
         "crashfile_format": "txt",
         "crashdump_dir": str(crashes.absolute()),
         "stop_on_first_crash": str(settings.stop_on_first_crash).lower(),
@@ -159,16 +162,14 @@ def execute(
         "create_report": "false",
         "check_version": "false",
     }
-    name, arguments = choose(settings)
-    if name == "Sturdy":
-        runner = SturdyMultiProcPlugin(arguments | {"preload": list(preload)})
-    else:
-        runner = name
     here, before = Path.cwd(), set(crashes.glob("crash-*.txt"))
+    runner: Any = name
     try:
-        with threadpool_limits(settings.omp_nthreads), _interruptible() as callback:
-            if name == "Linear":
-                arguments = arguments | {"status_callback": callback}
+        with threadpool_limits(settings.omp_nthreads), _watched(graph) as callback:
+            arguments = arguments | {"status_callback": callback}
+            if name == "Sturdy":
+                arguments["preload"] = list(preload)
+                runner = SturdyMultiProcPlugin(arguments)
             graph.run(plugin=runner, plugin_args=arguments)
     except (RuntimeError, OSError, ValueError) as error:
         if set(crashes.glob("crash-*.txt")) == before:  # nipype's own trouble
@@ -181,9 +182,14 @@ def execute(
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[Any, str], None]]:
-    """Let Ctrl-C end a Linear run, which nipype takes for a node that failed."""
+def _watched(graph: nipype.Workflow) -> Iterator[Callable[[Any, str], None]]:
+    """Say how far a graph is, and let Ctrl-C end it.
+
+    A Linear run takes Ctrl-C for a node that failed, and goes on.
+    """
     pressed: list[int] = []
+    ended: set[str] = set()
+    total = len(graph.list_node_names())
 
     def press(number: int, frame: Any) -> None:
         pressed.append(number)
@@ -192,6 +198,9 @@ def _interruptible() -> Iterator[Callable[[Any, str], None]]:
     def callback(node: Any, status: str) -> None:
         if pressed:
             raise KeyboardInterrupt
+        if status != "start" and node.name not in ended:
+            ended.add(node.name)
+            LOG.info("%d of %d: %s", len(ended), total, node.name)
 
     if threading.current_thread() is not threading.main_thread():
         yield callback
