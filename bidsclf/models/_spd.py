@@ -8,7 +8,8 @@ from bidsclf.errors import FitError, InputError
 
 BLOCK = 32  # matrices decomposed at once: bounds the float64 copies; ours
 MAX_ITERATIONS = 50
-TOLERANCE = 1e-9  # of the gradient's norm per cell; nilearn stops at 1e-7
+TOLERANCE = 1e-5  # of the gradient's norm over sqrt(R); nilearn's is 20 times that
+STEP = 0.75  # ours: on ABIDE the full step swings, halving the gradient a time, not 1/6
 
 
 def map_eigenvalues(
@@ -76,7 +77,7 @@ def geometric_mean(covariances: np.ndarray) -> np.ndarray:
     Fletcher & Joshi (2007), Signal Processing 87(2), algorithm 3.
     """
     mean = sum(block.sum(axis=0) for _, block in _blocks(covariances))
-    mean, step, last = mean / len(covariances), 1.0, np.inf
+    mean, step, last = mean / len(covariances), STEP, np.inf
     for _ in range(MAX_ITERATIONS):
         half = map_eigenvalues(np.sqrt, mean)
         whitening = np.linalg.inv(half)
@@ -86,7 +87,7 @@ def geometric_mean(covariances: np.ndarray) -> np.ndarray:
             gradient += map_eigenvalues(_log, white).sum(axis=0)
         gradient /= len(covariances)
         norm = np.linalg.norm(gradient)
-        if norm < TOLERANCE * mean.size:
+        if norm < TOLERANCE * np.sqrt(len(mean)):
             return mean
         if norm > last:
             step /= 2
