@@ -25,7 +25,7 @@ def series(seed: int = 0) -> list[np.ndarray]:
     """Regions 0 and 1 agree in class 1 only, and region 0 is pushed up."""
     rng, made = np.random.default_rng(seed), []
     for label in Y:
-        one = rng.normal(size=(rng.integers(40, 60), N_REGIONS))
+        one = rng.normal(size=(rng.integers(30, 40), N_REGIONS))
         if label:
             one[:, 1] = one[:, 0] + 0.3 * one[:, 1]
             one = np.where(one > 1, 3 * one, one)
