@@ -1,5 +1,6 @@
 """NIfTI files on disk: opened, gunzipped and checked, nothing else."""
 
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,11 @@ HEADERS = {  # magic of a single file, and where it stands, by length of the hea
     540: (nib.Nifti2Header, slice(4, 8), b"n+2\0"),
 }
 DAMAGED: Any = (igzip.BadGzipFile, IsalError, zlib.error)
-SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+HARMED = (nib.spatialimages.HeaderDataError, KeyError, ValueError, OverflowError)
+MOST_PACKED = 1100  # gzip makes nothing more than 1,032 times smaller
+FAR_MM = 1e6  # a kilometre from the scanner; ours
+TIME_BITS = 0x38  # of xyzt_units
+SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 
 
 @contextmanager
@@ -62,6 +67,12 @@ def fill(source: BinaryIO, wanted: memoryview) -> int:
     return n_bytes
 
 
+def skip(source: BinaryIO, n_bytes: int) -> None:
+    """Read on by ``n_bytes``, or to the end."""
+    while n_bytes > 0 and (piece := source.read(min(n_bytes, CHUNK))):
+        n_bytes -= len(piece)
+
+
 def read_header(path: Path) -> Any:
     """Read and check what ``open_volumes`` and ``read_volume`` both need."""
     with opened(path) as source:
@@ -78,8 +89,16 @@ def read_header(path: Path) -> Any:
             f"{path}: voxels are of type {dtype}; real numbers were expected."
             " Colours and complex values are not signals."
         )
-    affine = header.get_best_affine()
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
+    n_bytes, held = dtype.itemsize * math.prod(shape), path.stat().st_size
+    if n_bytes > MOST_PACKED * held:
+        raise InputError(
+            f"{path}: the header promises {n_bytes} bytes, which a file of {held}"
+            " cannot hold; it was cut off or its header is damaged. Make it again."
+        )
+    with np.errstate(all="ignore"):  # a damaged quaternion; checked below
+        affine = header.get_best_affine()
+    is_near = bool((np.abs(affine) < FAR_MM).all())  # false for NaN too
+    if not is_near or abs(np.linalg.det(affine)) < 1e-12:
         raise InputError(
             f"{path}: the affine {affine[:3].round(3).tolist()} cannot be inverted,"
             " so voxels have no place in mm. Mend sform or qform."
@@ -95,7 +114,8 @@ def _parsed(path: Path, start: bytes) -> Any:
             try:
                 header = kind(start[:size])
                 header.get_data_dtype(), header.get_slope_inter()
-            except (nib.spatialimages.HeaderDataError, KeyError, ValueError) as error:
+                int(header["vox_offset"])
+            except HARMED as error:
                 raise InputError(
                     f"{path}: its NIfTI header is damaged ({error})."
                     " Copy or make the file again."
@@ -109,7 +129,7 @@ def _parsed(path: Path, start: bytes) -> Any:
 
 def tr_s(header: Any) -> float | None:
     """Return the header's repetition time; many writers leave it or its unit out."""
-    zooms, unit = header.get_zooms(), header.get_xyzt_units()[1]
-    if len(zooms) < 4 or unit not in SECONDS or not zooms[3] > 0:
+    zooms, code = header.get_zooms(), int(header["xyzt_units"]) & TIME_BITS
+    if len(zooms) < 4 or code not in SECONDS or not zooms[3] > 0:
         return None
-    return float(zooms[3]) * SECONDS[unit]
+    return float(zooms[3]) * SECONDS[code]

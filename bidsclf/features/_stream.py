@@ -14,7 +14,7 @@ import numpy as np
 
 from bidsclf.errors import InputError
 from bidsclf.features._ahead import BUFFERS, ahead
-from bidsclf.features._nifti import fill, opened, read_header, tr_s
+from bidsclf.features._nifti import fill, opened, read_header, skip, tr_s
 
 
 class Reducer(Protocol):
@@ -56,7 +56,8 @@ class VolumeReader:
         shape = tuple(int(n) for n in self.header.get_data_shape())
         self.shape: tuple[int, ...] = shape[:3]
         self.n_volumes: int = shape[3] if len(shape) > 3 else 1
-        self.affine: np.ndarray = self.header.get_best_affine()
+        with np.errstate(all="ignore"):  # a damaged quaternion that sform overrides
+            self.affine: np.ndarray = self.header.get_best_affine()
         self.zooms: tuple[float, ...] = tuple(
             np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
         )
@@ -131,7 +132,7 @@ class VolumeReader:
         dtype = self.header.get_data_dtype()
         buffers = np.empty((BUFFERS, n, int(np.prod(self.shape))), dtype)
         with opened(self.path) as source:
-            source.read(int(self.header["vox_offset"]))
+            skip(source, int(self.header["vox_offset"]))
             for first, buffer in zip(
                 range(0, self.n_volumes, n), cycle(buffers), strict=False
             ):

@@ -1,5 +1,6 @@
 """Images as blocks of volumes, against nibabel; and files that are damaged."""
 
+import contextlib
 import gzip
 from pathlib import Path
 
@@ -251,3 +252,24 @@ def test_real_series_equal_nibabel(shared_data):
         block = next(reader.blocks(2)).copy()
         want = image.dataobj[..., :2].reshape(-1, 2, order="F").T
         np.testing.assert_allclose(block, want, rtol=1e-6)
+
+
+def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path):
+    path = edited(save(tmp_path / "bold.nii", noise()), 42, b"\xff\x7f" * 4)
+    with pytest.raises(InputError, match=r"promises \d+ bytes.*cannot hold"):
+        open_volumes(path)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:nibabel")
+def test_a_damaged_header_is_never_a_bug(tmp_path, kind, caplog):
+    rng = np.random.default_rng(0)
+    path = save(tmp_path / "bold.nii", noise(), kind=kind)
+    whole = path.read_bytes()
+    for _ in range(300):
+        content = bytearray(whole)
+        for at in rng.integers(0, 540, 3):
+            content[at] = rng.integers(0, 256)
+        path.write_bytes(content)
+        with contextlib.suppress(InputError):
+            together(path)
