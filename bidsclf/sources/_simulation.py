@@ -8,7 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bidsclf.errors import ConfigError, InputError
-from bidsclf.files import store
+from bidsclf.files import status, store
 from bidsclf.sources import _layout, _study
 from bidsclf.sources._anatomy import Anatomy, load_anatomy
 from bidsclf.sources._settings import StudyConfig
@@ -33,6 +33,7 @@ def simulate(out: Path, config: StudyConfig, *, nprocs: int) -> None:
     _check_free(out, config)
     people = range(config.n_subjects)
     try:
+        status.remove_partials(out)
         _layout.write_study(out, config)
         made = each(partial(simulate_person, out, config), people, nprocs=nprocs)
         for number, _ in enumerate(made, start=1):
