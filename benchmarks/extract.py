@@ -201,10 +201,11 @@ def ours(atlases: list[str], bold: Path, folder: Path) -> Callable:
 
     def run() -> np.ndarray:
         reader = open_volumes(bold)
+        mask = read_volume(folder / "mask.nii.gz")[0] > 0
         given = {
             "shape": reader.shape,
             "affine": reader.affine,
-            "mask": read_volume(folder / "mask.nii.gz")[0] > 0,
+            "mask": mask if len(atlases) > 1 else None,  # maskers have none by default
             "cache_dir": folder / "cache",
         }
         parts = [weights(load_atlas(atlas), **given) for atlas in atlases]
@@ -224,7 +225,6 @@ def nilearn(what: str, bold: Path, folder: Path) -> Callable:
     kinds = {"1": maskers.NiftiLabelsMasker, "maps": maskers.NiftiMapsMasker}
     masker = kinds[what](
         str(image),
-        mask_img=str(folder / "mask.nii.gz"),
         resampling_target="data",
         standardize=None,
         reports=False,

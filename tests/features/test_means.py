@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:nilearn"),  # dropped regions
     pytest.mark.filterwarnings("ignore::FutureWarning:nilearn"),  # nilearn 0.15
 ]
-SHAPE, N_VOLUMES = (14, 17, 12), 9
+SHAPE, N_VOLUMES = (14, 17, 12), 21
 TURN = np.array([[0.9, -0.3, 0.1], [0.3, 0.95, 0.05], [-0.1, 0.0, 1.0]])
 GRIDS = {
     "isotropic": np.diag([3.0, 3, 3, 1]),
