@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import re
 import shlex
 import sys
 import time
@@ -23,6 +24,7 @@ from bidsclf.files import store
 
 LOG = logging.getLogger("bidsclf")
 KILLED = "the worker was killed"  # by the system, for its memory, or by hand
+RAISED = re.compile(r"\s?[\w.]*(Error|Exception|Interrupt|Exit|Warning)\b")
 PACKAGES = (
     "nipype", "pybids", "nilearn", "nibabel", "numpy", "scipy", "pandas",
     "scikit-learn", "torch",
@@ -144,7 +146,7 @@ def _crashed(name: str, crashes: Path, *, is_report: bool) -> Unit:
         message, is_bug = "it was not run, since another unit failed.", False
     else:
         text = files[-1].read_text(encoding="utf-8", errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines() if RAISED.match(line)]
         is_bug = KILLED not in text
         last = lines[-1] if lines else "no traceback"
         hint = " This is a bug: please report it with that file." if is_bug else ""

@@ -182,6 +182,7 @@ def _extract(
     todo = [one for one in planned if one.state == "to do"]
     nodes = [_extract_node(run, one, notes, work / "weights") for one in todo]
     _execute(run, nodes, notes)
+    _staging.sweep(out)  # of a worker that was killed
     ended = _run.collect([one.unit for one in todo], notes, run.folder)
     for unit in ended:
         if not (notes / f"{unit.unit}.json").exists():

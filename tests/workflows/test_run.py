@@ -61,7 +61,7 @@ def test_a_failed_unit_leaves_word_and_a_bug_goes_on(tmp_path):
 )  # fmt: skip
 def test_a_crash_file_tells_a_bug_from_a_killed_worker(tmp_path, text, is_bug):
     (tmp_path / "crash-20260101-000000-me-sub-01-uuid.txt").write_text(
-        f"Node: sub-01\nTraceback:\n  File\n{text}\n"
+        f"Node: sub-01\nTraceback:\n  File\n{text}\n\nWhen creating,\nno result."
     )
     (found,) = _run.collect(["sub-01"], tmp_path, tmp_path)
     assert found.is_bug is is_bug
