@@ -105,11 +105,12 @@ def test_learns_a_separable_toy_with_scores_of_the_right_shape(name):
 
 
 def test_the_same_seed_gives_the_same_numbers(name):
-    loaded = toy(find(name).input)
+    first = fitted(name).scores
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002 - the global state that must not matter
     state = torch.get_rng_state()
-    np.testing.assert_array_equal(fit(name, loaded).scores, fitted(name).scores)
+    again = fit(name, toy(find(name).input)).scores
+    np.testing.assert_array_equal(again, first)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -137,11 +138,16 @@ def test_one_person_scores_as_in_a_crowd(name):
 
 
 def test_the_order_of_people_does_not_matter(name):
-    loaded, order = toy(find(name).input), np.random.default_rng(5).permutation(N)
-    place = np.argsort(order)
+    """Labels are noisy here, so that the choices of a model hang by a thread."""
+    rng = np.random.default_rng(5)
+    order, y = rng.permutation(N), Y ^ (rng.random(N) < 0.3)
+    loaded, place = toy(find(name).input), np.argsort(order)
     moved = Fold(1, 1, *(place[part] for part in (FOLD.train, FOLD.valid, FOLD.test)))
-    there = fit(name, take(loaded, order), moved, Y[order]).scores
-    np.testing.assert_allclose(there, fitted(name).scores, rtol=1e-4, atol=1e-6)
+    here, there = (
+        fit(name, loaded, y=y),
+        fit(name, take(loaded, order), moved, y[order]),
+    )
+    np.testing.assert_allclose(there.scores, here.scores, rtol=1e-4, atol=1e-5)
 
 
 def test_changing_test_rows_changes_no_fitted_number(name, tmp_path):
