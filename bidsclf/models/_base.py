@@ -1,6 +1,6 @@
 """What crossval sees of a model, and how one is found by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,7 +68,7 @@ class Variant:
 
     input: str
     make: Callable[..., Classifier]
-    prepare: Callable[[Any], Sequence[Any]] | None = None
+    prepare: Callable[[Any], Any] | None = None
     harmonize_at: str | None = None
     needs_valid: bool = False
 

@@ -158,7 +158,7 @@ def row_digests(x: Any) -> list[str]:
             ).hexdigest()
             for row in x.itertuples(index=False, name=None)
         ]
-    return [sha256(np.ascontiguousarray(row)).hexdigest() for row in x]
+    return [sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in x]
 
 
 def canonical_order(x: Any, y: np.ndarray) -> np.ndarray:

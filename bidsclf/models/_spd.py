@@ -86,7 +86,7 @@ def geometric_mean(covariances: np.ndarray) -> np.ndarray:
             white = whitening @ block @ whitening
             gradient += map_eigenvalues(_log, white).sum(axis=0)
         gradient /= len(covariances)
-        norm = np.linalg.norm(gradient)
+        norm = float(np.linalg.norm(gradient))
         if norm < TOLERANCE * np.sqrt(len(mean)):
             return mean
         if norm > last:

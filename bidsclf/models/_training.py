@@ -92,7 +92,7 @@ class TorchClassifier:
         weight = len(y) / (2 * np.bincount(y))
         with _seeded(self.seed, self.device):
             self.width = int(next(iter(x)).shape[-1])
-            self.network = self.make(self.width).to(self.device)
+            self.network: Any = self.make(self.width).to(self.device)
             self._learn((x, y), valid, weight)
         return self
 
