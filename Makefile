@@ -21,7 +21,7 @@ help:
 
 demo: .venv/ready
 	rm -rf $(DEMO)
-	$(BIN)/bidsclf-data simulate $(DEMO)/bids --effect 1.25
+	$(BIN)/bidsclf-data simulate $(DEMO)/bids --effect 1.1
 	$(BIN)/python run.py $(DEMO)/bids $(DEMO)/out participant \
 	    -d fmriprep=$(DEMO)/bids/derivatives/fmriprep -w $(DEMO)/work --nprocs 2
 	$(BIN)/python run.py $(DEMO)/bids $(DEMO)/out group -w $(DEMO)/work --nprocs 2 \
