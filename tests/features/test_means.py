@@ -179,7 +179,7 @@ def test_any_number_of_atlases_is_the_mean_of_each(seed, n_atlases):
     n_grid, parts, masks = 300, [], []
     for _ in range(n_atlases):
         inside = rng.random((4, n_grid)) < rng.uniform(0.02, 0.6)  # regions overlap
-        inside[0, 7] = True
+        inside[0, 7], inside[3] = True, rng.random() < 0.5 and inside[3]  # maybe empty
         masks.append(inside)
         sizes = inside.sum(axis=1)
         at = np.flatnonzero(inside.any(axis=0))
