@@ -1,9 +1,7 @@
 """Who is studied: people joined with their features, one row order for everything."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from bidsclf.files.people import (
     TRAITS,
     column_of,
     listed,
+    matching,
     phenotype,
     read_people,
     two_labels,
@@ -183,6 +182,8 @@ def build_cohort(out: Path, config: CohortConfig) -> Cohort:
         for column, is_blank in reversed(blank.items())
         for person in people[ID][is_blank]
     }
+    others = people[ID][~matching(people, config.include)]
+    reasons |= dict.fromkeys(others, f"not in --include {config.include}")
     files, chosen = choose_scans(out, config)
     strangers = set(files[ID]) - set(people[ID])
     reasons |= dict.fromkeys(strangers, "no row in participants.tsv")
@@ -281,18 +282,3 @@ def _refuse_nobody(
             f"none of {len(reasons)} people can be used ({shown}). participants.tsv"
             f" names {listed(people[ID], 3)}; do the folders sub-* have these names?"
         )
-
-
-def digest(rows: Iterable[np.ndarray]) -> list[str]:
-    """Return the SHA-256 of each row as float32: who has the same features.
-
-    Examples
-    --------
-    >>> one, other, again = digest(np.array([[1.0], [2.0], [1.0]]))
-    >>> one == again, one == other
-    (True, False)
-    """
-    return [
-        sha256(np.ascontiguousarray(row, np.float32).tobytes()).hexdigest()
-        for row in rows
-    ]

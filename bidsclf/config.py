@@ -125,6 +125,8 @@ class CohortConfig(Checked):
         Which derivatives are read; None takes the only one there is.
     participant_label, session_label, task_id, run_id : tuple of str
         Which people and runs are read, labels without prefix; empty means all.
+    include : str or None
+        A condition on columns of participants.tsv, such as ``site == 'NYU'``.
     runs : {'average', 'keep'}
         Runs of one person averaged to one row, or kept as rows of one person.
     """
@@ -139,6 +141,7 @@ class CohortConfig(Checked):
     session_label: tuple[str, ...] = setting((), "--session-label")
     task_id: tuple[str, ...] = setting((), "--task-id")
     run_id: tuple[str, ...] = setting((), "--run-id")
+    include: str | None = setting(None, "--include")
     runs: str = setting("average", "--runs", choices=("average", "keep"))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bidsclf.cohort import build_cohort, digest, load_people
+from bidsclf.cohort import build_cohort, load_people
 from bidsclf.config import CohortConfig
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files.choice import _matching
@@ -423,10 +423,27 @@ def test_new_people_keep_the_site_they_have(tmp_path, study):
     ]
 
 
-def test_digests_know_the_trained_on_by_content(tmp_path, study):
+def test_include_takes_whom_it_describes_and_gives_the_reason(tmp_path, study):
     study(tmp_path)
-    cohort = build_cohort(tmp_path, CohortConfig())
-    rows = digest(cohort.load("fisherz"))
-    assert len(set(rows)) == 4
-    some = build_cohort(tmp_path, CohortConfig(participant_label=("03", "02")))
-    assert digest(some.load("fisherz")) == rows[1:3]
+    whole = build_cohort(tmp_path, CohortConfig())
+    part = build_cohort(tmp_path, CohortConfig(include="participant_id != 'sub-02'"))
+    assert set(whole.people["participant_id"]) - set(part.people["participant_id"]) == {
+        "sub-02"
+    }
+    reason = part.excluded.set_index("participant_id")["reason"]["sub-02"]
+    assert "--include" in reason
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("no_such == 1", "no_such.*columns participant_id"),
+        ("Age_at_scan <", "cannot be read"),
+        ("Age_at_scan", "not a condition"),
+        ("@pd.options", "cannot be read"),
+    ],
+)
+def test_include_that_is_no_condition_is_refused(tmp_path, study, expression, words):
+    study(tmp_path)
+    with pytest.raises(ConfigError, match=words):
+        build_cohort(tmp_path, CohortConfig(include=expression))

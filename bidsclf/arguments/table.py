@@ -91,6 +91,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    GROUP),
             Option("--positive-label", "VALUE", "the value that is scored as 1", GROUP),
             Option("--site-column", "COLUMN", "column of the site", COHORT),
+            Option("--include", "EXPR", "a condition on participants.tsv, such as"
+                   " \"site == 'NYU' and age < 18\"; the others are left out", GROUP),
             Option("--models", "NAME", "models to fit", GROUP),
             Option("--cv", "SCHEME", "folds over people, or leave one site out",
                    GROUP),

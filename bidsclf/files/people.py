@@ -99,6 +99,48 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
     return people
 
 
+def matching(people: pd.DataFrame, expression: str | None) -> pd.Series:
+    """Tell whom an expression takes.
+
+    Parameters
+    ----------
+    people : DataFrame
+    expression : str or None
+        A condition on columns, as ``DataFrame.query`` reads it; None takes all.
+
+    Returns
+    -------
+    bool Series, index of ``people``
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, names an absent column, or is not a condition.
+
+    Examples
+    --------
+    >>> people = pd.DataFrame({"site": ["NYU", "UM"], "age": [12.0, None]})
+    >>> matching(people, "site == 'NYU' and age < 18").tolist()
+    [True, False]
+    """
+    if expression is None:
+        return pd.Series(True, people.index)
+    try:
+        taken = people.eval(expression, local_dict={}, global_dict={})
+    except Exception as error:  # pandas raises whatever its parser meets
+        raise ConfigError(
+            f"--include {expression!r} cannot be read ({error}). It is a condition on"
+            f" the columns {', '.join(people.columns)}, such as \"site == 'NYU'\"."
+        ) from error
+    if not isinstance(taken, pd.Series) or taken.dtype != bool:
+        raise ConfigError(
+            f"--include {expression!r} is not a condition: it gives"
+            f" {type(taken).__name__}, not yes or no a person. Compare a column with"
+            ' a value, such as "age < 18".'
+        )
+    return taken
+
+
 def column_of(people: pd.DataFrame, column: str, option: str) -> pd.Series:
     """Return a column of participants.tsv; NaN where it is blank.
 
