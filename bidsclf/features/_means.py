@@ -130,11 +130,20 @@ class _Projection:
             self.n_nonfinite += _zero_nonfinite(values)
         if self._reference is None:
             self._reference = values[0].copy()
-            self._base = self.matrix.astype(np.float64) @ self._reference
+            self._base = _precise_product(self.matrix, self._reference)
         # Sums of what differs from the first volume keep all of float32's digits
         # for the fluctuations, which are a hundredth of the signal.
         values -= self._reference
         return (self.matrix @ values.T).T + self._base
+
+
+def _precise_product(
+    matrix: np.ndarray | sparse.csr_array, volume: np.ndarray
+) -> np.ndarray:
+    """Multiply in float64 without a float64 copy of a dense matrix."""
+    if sparse.issparse(matrix):
+        return matrix @ volume.astype(np.float64)
+    return np.einsum("rv,v->r", matrix, volume, dtype=np.float64)
 
 
 def _zero_nonfinite(values: np.ndarray) -> int:

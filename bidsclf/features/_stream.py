@@ -69,13 +69,13 @@ class VolumeReader:
     def __exit__(self, *error: object) -> None:
         """Keep nothing open: each pass of ``blocks`` closes what it opens."""
 
-    def blocks(self, n: int = 4) -> Iterator[np.ndarray]:
+    def blocks(self, n: int = 1) -> Iterator[np.ndarray]:
         """Yield the volumes in order, ``n`` at a time; the last block may be shorter.
 
         Parameters
         ----------
         n : int
-            Volumes in a block.
+            Volumes in a block; one leaves most of it in the processor's cache.
 
         Yields
         ------

@@ -104,7 +104,7 @@ def test_stream_shows_every_block_to_every_reducer(tmp_path):
     path, seen = save(tmp_path / "bold.nii.gz", noise()), (Seen(), Seen())
     stream(open_volumes(path), seen)
     for one in seen:
-        assert one.firsts == [0, 4]
+        assert one.firsts == list(range(7))
         assert one.total == pytest.approx(nib.load(path).get_fdata().sum())
 
 
