@@ -97,7 +97,8 @@ class _Cells:
         return first, (self.to_regions @ sums.T).T
 
     def _sums(self) -> np.ndarray:
-        return np.add.reduceat(self.gathered, self.starts, dtype=np.float64)
+        # Pairwise sums: a float32 cell of any size keeps its digits.
+        return np.add.reduceat(self.gathered, self.starts)
 
 
 class _Projection:
