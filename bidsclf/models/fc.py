@@ -161,18 +161,20 @@ def svm(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]
 
 
 def _svm_intercept(values: np.ndarray, y: np.ndarray) -> float:
-    """Return the middle of the intercepts that minimise the weighted hinge loss.
+    """Return, of the intercepts that minimise the hinge loss, the most central.
 
     For a small C every training row lies inside the margin, and a whole interval
     of intercepts is optimal; libsvm then takes an end of it, which may call
-    everyone the same. Where the optimum is unique this is libsvm's.
+    everyone the same. Ours is the nearest to midway between the class means, as
+    for the difference of means. Where the optimum is unique this is libsvm's.
     """
     weight = len(y) / (2 * np.bincount(y)[y])
     corners = np.where(y == 1, 1, -1) - values  # where a row enters the margin
     order = np.argsort(corners, kind="stable")
     slope = np.cumsum(weight[order]) - weight[y == 1].sum()
-    low, high = (np.argmax(slope > limit) for limit in (-1e-6, 1e-6))
-    return float(corners[order[[low, high]]].mean())
+    low, high = (corners[order[np.argmax(slope > at)]] for at in (-1e-6, 1e-6))
+    midway = -(values[y == 0].mean() + values[y == 1].mean()) / 2
+    return float(np.clip(midway, low, high))
 
 
 def logistic(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]:
