@@ -253,3 +253,11 @@ def test_the_help_names_every_option_once():
     for option in every():
         assert option.name in text
     assert "_label" not in text
+
+
+def test_predictions_do_not_land_in_the_analysis_they_come_from(folders, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    words = [*folders, "predict", "--model", tmp_path / "bundle"]
+    assert config(*words).analysis.analysis_id == "predictions"
+    assert config(*words, "--analysis-id", "new").analysis.analysis_id == "new"
+    assert config(*folders, "group").analysis.analysis_id == "main"

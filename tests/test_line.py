@@ -88,7 +88,7 @@ def test_the_line_runs_to_a_report_and_scores_new_people(small, reference, tmp_p
     bundle = analysis / "models" / "fc-svm" / "final"
     refused = run(small, reference, "predict", "--model", bundle)
     assert refused.returncode != 0
-    assert "train" in refused.stderr
+    assert "fitted on this person" in refused.stderr
 
     study = simulate(tmp_path / "new", "--n-subjects", 4, "--n-sites", 2, "--seed", 9,
                      "--resolution-mm", 8, "--n-volumes", 90)  # fmt: skip
@@ -112,7 +112,7 @@ def test_one_corrupt_run_fails_alone(small, tmp_path):
     assert {u["unit"][:7] for u in units(out) if u["state"] == "failed"} == {"sub-002"}
     assert list(out.glob("sub-001/func/*timeseries.tsv"))
     assert not list(out.glob("sub-002/func/*"))
-    assert "truncated" in (out / "sub-002.html").read_text(encoding="utf-8").lower()
+    assert "cut off" in (out / "sub-002.html").read_text(encoding="utf-8").lower()
 
 
 @pytest.mark.slow

@@ -190,6 +190,8 @@ def to_config(namespace: argparse.Namespace) -> Config:
         plain = problems.collect(_read_toml, namespace.config_file) or {}
     problems += _positionals(namespace, plain)
     problems += _asked(namespace, plain)
+    if plain.get("level") == "predict" and not get(plain, "analysis.analysis_id"):
+        put(plain, "analysis.analysis_id", "predictions")  # "main" is the group's
     make_absolute(plain)
     problems += _pointless(namespace, plain)
     problems += disk_problems(plain)

@@ -101,8 +101,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--n-bootstrap", "N", "resamples behind each interval", GROUP),
             Option("--runs", "HOW", "several runs of a person become one row, or stay"
                    " rows of that person", COHORT),
-            Option("--analysis-id", "ID", "name of the analysis' folder; letters and"
-                   " digits", COHORT),
+            Option("--analysis-id", "ID", "name of the analysis' folder, letters and"
+                   " digits; predict calls it predictions", COHORT),
             Option("--seed", "N", "root of all randomness", GROUP),
             Option("--device", "DEVICE", "where networks are trained", COHORT),
         ),
