@@ -56,7 +56,9 @@ def svg(figure: Figure, alt: str) -> str:
     return element.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
-def motion(fd: np.ndarray, kept: np.ndarray, threshold_mm: float | None) -> str:
+def motion(
+    fd: np.ndarray, kept: np.ndarray, *, n_dummies: int, threshold_mm: float | None
+) -> str:
     """Draw framewise displacement, volume by volume.
 
     Parameters
@@ -64,9 +66,17 @@ def motion(fd: np.ndarray, kept: np.ndarray, threshold_mm: float | None) -> str:
     fd : float array of shape (n_volumes,)
         Framewise displacement in mm; the first is NaN.
     kept : bool array of shape (n_volumes,)
+    n_dummies : int
+        Volumes dropped at the start.
     threshold_mm : float or None
-        Volumes above it were censored.
+        Volumes above it were censored; None where motion censored none.
     """
+    n_censored = int((~kept).sum()) - n_dummies
+    censored = (
+        f"{n_censored} of {fd.size} volumes censored"
+        if threshold_mm is not None or n_censored
+        else "nothing censored for motion"
+    )
     with mpl.rc_context(STYLE):
         figure, axes = _axes(7.5, 1.9)
         volumes = np.arange(fd.size)
@@ -78,7 +88,8 @@ def motion(fd: np.ndarray, kept: np.ndarray, threshold_mm: float | None) -> str:
             axes.axhline(threshold_mm, color=RED, linewidth=0.8, linestyle="--")
         axes.set(xlabel="volume", ylabel="FD (mm)", xlim=(0, max(fd.size - 1, 1)))
         axes.set_ylim(bottom=0)
-        axes.set_title(f"Head motion; {left_out.size} of {fd.size} volumes left out")
+        dropped = f"; {n_dummies} dropped at the start" if n_dummies else ""
+        axes.set_title(f"Head motion; {censored}{dropped}")
         return svg(figure, "Framewise displacement over the scan")
 
 
@@ -134,7 +145,9 @@ def coverage(shares: np.ndarray, least: float) -> str:
         axes.fill_between(place, ordered, where=low, step="mid", color=RED)
         axes.axhline(least, color=RED, linewidth=0.8, linestyle="--")
         axes.set(xlabel="regions, least covered first", ylabel="share covered")
-        axes.set(ylim=(0, 1.02), title=f"Coverage; {low.sum()} below")
+        axes.set(
+            ylim=(0, 1.02), title=f"Coverage; {low.sum()} regions under {least:.0%}"
+        )
         return svg(figure, "Share of each region inside the brain mask")
 
 

@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
+from bidsclf.errors import InputError
+from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
+from bidsclf.files.people import phenotype
 from bidsclf.report import figures, page
+from bidsclf.report.verdict import is_control, judge, pooled
 
+FOLDS = "AUC of folds: mean (SD), range"
 SHOWN = {  # metric -> heading of the table of models
     "auc": "AUC",
     "accuracy": "accuracy",
@@ -18,7 +22,6 @@ SHOWN = {  # metric -> heading of the table of models
     "sensitivity": "sensitivity",
     "specificity": "specificity",
 }
-CONTROL = "control-"
 
 
 def group_page(analysis: Path) -> Path:
@@ -53,10 +56,16 @@ def group_page(analysis: Path) -> Path:
             for model, message in about["failed"].items()
         ],
         "level": "95 %",
+        "averaged": _averaged(tables["folds"]),
         "command": about["command"],
         "settings": json.dumps(about["settings"], indent=2, ensure_ascii=False),
         "versions": json.dumps(about["versions"], indent=2, ensure_ascii=False),
-        "verdict": verdict(tables["metrics"], tables["comparisons"]),
+        "verdict": judge(
+            tables["metrics"],
+            tables["comparisons"],
+            failed=about["failed"],
+            scheme=about["settings"]["folds"]["scheme"],
+        ),
         "roc": drawn["roc"],
         "forest": drawn["auc"],
         "folds": drawn["folds"],
@@ -68,63 +77,6 @@ def group_page(analysis: Path) -> Path:
 
 def _standalone(figure: str) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + figure
-
-
-def pooled(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the pooled rows of one metric, one a model, in the order of the table."""
-    rows = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == metric)]
-    return rows.drop_duplicates("model").set_index("model")
-
-
-def verdict(metrics: pd.DataFrame, comparisons: pd.DataFrame) -> dict[str, str]:
-    """Return the ten-second answer: the best model, and whether it beats the controls.
-
-    A model beats a control when the 95 % interval of their difference in AUC
-    lies above zero. It must beat every control and chance itself, since a
-    control that knows nothing often falls below .5 in cross-validation.
-    """
-    auc = pooled(metrics, "auc")
-    is_control = auc.index.str.startswith(CONTROL)
-    models, controls = auc[~is_control], auc[is_control]
-    if models.empty or models["estimate"].isna().all():
-        return {"mood": "", "headline": "Only control models were run.", "sentence": ""}
-    best = str(models["estimate"].idxmax())
-    headline = (
-        f"{best}: AUC {page.interval(*models.loc[best, ['estimate', 'low', 'high']])}."
-    )
-    chosen = (
-        f" It is the best of {len(models)} models, chosen after seeing them all:"
-        " its own figure is a little too good."
-        if len(models) > 1
-        else ""
-    )
-    if controls.empty:
-        sentence = "No control model stands beside it, so it cannot be judged."
-        return {"mood": "bad", "headline": headline, "sentence": sentence}
-    lost = [c for c in controls.index if not _beats(comparisons, best, c)]
-    if not models.loc[best, "low"] > 0.5:
-        lost.append("chance (AUC .5)")
-    if lost:
-        sentence = (
-            f"Better than every control: no. Not clearly above {', '.join(lost)}."
-        )
-        return {"mood": "bad", "headline": headline, "sentence": sentence + chosen}
-    sentence = (
-        "Better than every control: yes"
-        " (each 95 % interval of the difference in AUC lies above 0)."
-    )
-    return {"mood": "good", "headline": headline, "sentence": sentence + chosen}
-
-
-def _is_control(model: str) -> bool:
-    return model.startswith(CONTROL)
-
-
-def _beats(comparisons: pd.DataFrame, model: str, control: str) -> bool:
-    forth = comparisons.query("model_a == @model and model_b == @control")
-    back = comparisons.query("model_a == @control and model_b == @model")
-    lows = [*forth["low"], *(-back["high"])]
-    return bool(lows) and min(lows) > 0
 
 
 def _figures(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> dict[str, str]:
@@ -139,16 +91,12 @@ def _figures(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> dict[st
         rows = scores.loc[model]
         fpr, tpr, _ = roc_curve(rows["truth"], rows["score"])
         curves[model] = (fpr, tpr, f"{auc.loc[model, 'estimate']:.2f}")
-        called = (rows["score"] >= 0.5).astype(int)
+        called = (rows["score"] >= THRESHOLD).astype(int)
         counts = pd.crosstab(rows["truth"], called)
         counts = counts.reindex(index=[0, 1], columns=[0, 1], fill_value=0)
         confusions[f"confusion-{model}"] = figures.confusion(
             counts.to_numpy(), [labels["0"], labels["1"]], model
         )
-    folds = metrics[(metrics["scope"] == "fold") & (metrics["metric"] == "auc")]
-    per_fold = {
-        m: folds.loc[folds["model"] == m, "estimate"].tolist() for m in auc.index
-    }
     lines = [
         (str(model), *map(float, row))
         for model, row in zip(
@@ -158,7 +106,7 @@ def _figures(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> dict[st
     return {
         "roc": figures.roc(curves),
         "auc": figures.forest(lines, "AUC, pooled out of fold"),
-        "folds": figures.folds(per_fold, "AUC in a fold"),
+        "folds": figures.folds(_fold_aucs(metrics), "AUC in a fold"),
         **confusions,
     }
 
@@ -182,7 +130,7 @@ def _tables(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> dict[str
                     "p (Holm)": page.p_value(row["p_holm"]),
                 }
                 for row in tables["comparisons"].to_dict("records")
-                if not (_is_control(row["model_a"]) and _is_control(row["model_b"]))
+                if not (is_control(row["model_a"]) and is_control(row["model_b"]))
             ],
             ["model", "difference", "p", "p (Holm)"],
             numbers=("difference", "p", "p (Holm)"),
@@ -210,24 +158,34 @@ def _scheme(folds: pd.DataFrame, settings: dict[str, Any]) -> str:
     return f"{once}, repeated {n_repeats} times" if n_repeats > 1 else once
 
 
+def _averaged(folds: pd.DataFrame) -> str:
+    n_repeats = folds["repeat"].nunique()
+    return f", their scores averaged over {n_repeats} repeats" if n_repeats > 1 else ""
+
+
 def _models(metrics: pd.DataFrame) -> page.Rows:
     columns = {heading: pooled(metrics, metric) for metric, heading in SHOWN.items()}
-    means = metrics[
-        (metrics["scope"] == "mean of folds") & (metrics["metric"] == "auc")
-    ]
-    means = means.set_index("model")
+    folds = _fold_aucs(metrics)
     records = []
-    for model in columns["AUC"].index:
-        record = {"model": model}
+    for model, aucs in folds.items():
+        known = pd.Series(aucs, dtype=float).dropna()
+        ends = f", {known.min():.2f} to {known.max():.2f}" if len(known) else ""
+        record = {"model": model, FOLDS: page.mean_sd(known, 2) + ends}
         for heading, rows in columns.items():
             values = rows.loc[model, ["estimate", "low", "high"]].to_numpy(float)
             record[heading] = page.interval(*values)
-        if model in means.index:
-            mean, sd = means.loc[model, ["estimate", "sd"]].to_numpy(float)
-            record["AUC of folds, mean (SD)"] = f"{mean:.2f} ({sd:.2f})"
         records.append(record)
-    headings = [*columns, "AUC of folds, mean (SD)"]
+    auc, *others = columns
+    headings = [auc, FOLDS, *others]
     return page.rows(records, ["model", *headings], numbers=headings)
+
+
+def _fold_aucs(metrics: pd.DataFrame) -> dict[str, list[float]]:
+    folds = metrics[(metrics["scope"] == "fold") & (metrics["metric"] == "auc")]
+    return {
+        str(model): folds.loc[folds["model"] == model, "estimate"].tolist()
+        for model in pooled(metrics, "auc").index
+    }
 
 
 def _sites(metrics: pd.DataFrame) -> page.Rows:
@@ -245,14 +203,32 @@ def _sites(metrics: pd.DataFrame) -> page.Rows:
 
 
 def _cohort(kept: pd.DataFrame, labels: dict[str, str]) -> page.Rows:
+    """Return people, ages and sexes of each site, group by group."""
     records = []
     for site, people in [*kept.groupby("site"), ("all", kept)]:
-        y = people["y"].astype(float)
-        record = {"site": site, "people": len(people)}
-        record |= {name: int((y == float(code)).sum()) for code, name in labels.items()}
-        if "age" in people:
-            age = pd.to_numeric(people["age"], errors="coerce")
-            record["age, mean (SD)"] = f"{np.mean(age):.1f} ({np.std(age, ddof=1):.1f})"
+        record: dict[str, Any] = {"site": site, "people": len(people)}
+        groups = {
+            name: people[people["y"].astype(float) == float(code)]
+            for code, name in labels.items()
+        }
+        record |= {name: len(group) for name, group in groups.items()}
+        for name, group in groups.items():
+            record |= {f"{k}, {name}": v for k, v in _traits(group).items()}
         records.append(record)
     columns = list(records[0])
     return page.rows(records, columns, numbers=columns[1:])
+
+
+def _traits(people: pd.DataFrame) -> dict[str, str]:
+    """Return mean age and the count of each sex, where the study knows them."""
+    try:
+        known = phenotype(people)
+    except InputError:  # it knows neither
+        return {}
+    found = {}
+    if "age" in known:
+        found["age"] = page.mean_sd(known["age"])
+    if "sex" in known:
+        counts = known["sex"].value_counts().sort_index()
+        found["sex"] = ", ".join(f"{n} {sex}" for sex, n in counts.items())
+    return found

@@ -57,12 +57,14 @@ def text(value: Any, digits: int = 2) -> str:
 
     Examples
     --------
-    >>> text(0.12345), text(float("nan")), text(12), text(3.0)
-    ('0.12', 'n/a', '12', '3.00')
+    >>> text(0.12345), text(float("nan")), text(12), text(-0.001)
+    ('0.12', 'n/a', '12', '0.00')
     """
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return MISSING
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{round(value, digits) + 0.0:.{digits}f}"  # no negative zero
+    return str(value)
 
 
 def interval(estimate: float, low: float, high: float) -> str:
@@ -77,7 +79,20 @@ def interval(estimate: float, low: float, high: float) -> str:
         return MISSING
     if pd.isna(low) or pd.isna(high):
         return text(float(estimate))
-    return f"{estimate:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{text(float(estimate))} [{text(float(low))}, {text(float(high))}]"
+
+
+def mean_sd(values: pd.Series, digits: int = 1) -> str:
+    """Return the mean with the standard deviation, what is missing left out.
+
+    Examples
+    --------
+    >>> mean_sd(pd.Series([10.0, 12.0, None])), mean_sd(pd.Series([30.0]))
+    ('11.0 (1.4)', '30.0')
+    """
+    mean, sd = float(values.mean()), float(values.std())
+    spread = "" if pd.isna(sd) else f" ({text(sd, digits)})"
+    return text(mean, digits) + spread
 
 
 def p_value(p: float) -> str:

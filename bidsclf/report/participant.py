@@ -95,7 +95,10 @@ def _motion(
     if not np.isfinite(fd).any():
         return None
     sidecar = _sidecar(Path(series["path"].iloc[0])) if len(series) else {}
-    return figures.motion(fd, kept, sidecar.get("FDThreshold"))
+    n_dummies = int(sidecar.get("DummyScans", 0))
+    return figures.motion(
+        fd, kept, n_dummies=n_dummies, threshold_mm=sidecar.get("FDThreshold")
+    )
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def _atlas(
     least = float(sidecar.get("MinCoverage", 0.5))
     return {
         "name": " ".join(row[key] for key in GRID if not pd.isna(row[key])),
-        "sentence": f"{len(names)} regions, {dead.sum()} of them n/a.",
+        "sentence": f"{len(names)} regions; n/a: {dead.sum()}.",
         "carpet": figures.carpet(series, kept),
         "matrix": figures.matrix(store.read_matrix(pearson)[0]) if pearson else None,
         "coverage": figures.coverage(
@@ -129,5 +132,6 @@ def _atlas(
         if covered
         else None,
         "uncovered": [n for n, is_dead in zip(names, dead, strict=True) if is_dead],
+        "notes": sidecar.get("Notes", []),
         "settings": json.dumps(sidecar, indent=2, ensure_ascii=False),
     }

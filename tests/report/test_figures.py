@@ -11,7 +11,10 @@ RNG = np.random.default_rng(0)
 KEPT = np.array([False, True, True, False, True, True])
 DRAWN = {
     "motion": lambda: figures.motion(
-        np.array([np.nan, 0.1, 0.2, 0.9, 0.1, 0.0]), KEPT, 0.5
+        np.array([np.nan, 0.1, 0.2, 0.9, 0.1, 0.0]),
+        KEPT,
+        n_dummies=1,
+        threshold_mm=0.5,
     ),
     "carpet": lambda: figures.carpet(np.arange(12.0).reshape(4, 3), KEPT),
     "matrix": lambda: figures.matrix(np.eye(3)),
@@ -38,8 +41,16 @@ def test_a_figure_scales_with_the_page_and_can_be_read_aloud(name):
     assert " width=" not in head
 
 
-def test_motion_counts_what_was_left_out():
-    assert "2 of 6 volumes left out" in DRAWN["motion"]()
+def test_motion_tells_censored_volumes_from_dropped_ones():
+    title = "1 of 6 volumes censored; 1 dropped at the start"
+    assert title in DRAWN["motion"]()
+
+
+def test_motion_says_when_nothing_was_censored():
+    fd = np.array([np.nan, 5.0, 0.1])
+    kept = np.array([False, True, True])
+    drawn = figures.motion(fd, kept, n_dummies=1, threshold_mm=None)
+    assert "nothing censored for motion; 1 dropped" in drawn
 
 
 def test_labels_with_markup_stay_text():

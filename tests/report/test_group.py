@@ -6,7 +6,8 @@ import pandas as pd
 from bidsclf.evaluate.comparison import comparisons_table
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
-from bidsclf.report.group import group_page, verdict
+from bidsclf.report.group import group_page
+from bidsclf.report.verdict import judge
 
 LABELS = {"0": "control", "1": "autism & <more>"}
 
@@ -67,9 +68,10 @@ def analysis(folder, strengths):
     return folder
 
 
-def judged(folder):
+def judged(folder, *, failed=None, scheme="kfold"):
     metrics = store.read_table(folder / "metrics.tsv")
-    return verdict(metrics, store.read_table(folder / "comparisons.tsv"))
+    comparisons = store.read_table(folder / "comparisons.tsv")
+    return judge(metrics, comparisons, failed=failed or {}, scheme=scheme)
 
 
 def test_a_page_holds_what_the_tables_say(tmp_path):
@@ -85,30 +87,84 @@ def test_a_page_holds_what_the_tables_say(tmp_path):
 
 def test_the_verdict_is_yes_only_above_every_control(tmp_path):
     folder = analysis(tmp_path / "a", {"fc-svm": 1.5, "control-site": 0.0})
-    assert "every control: yes" in judged(folder)["sentence"]
+    answer = judged(folder)
+    assert "every control: yes (control-site" in answer.sentences[0]
+    assert answer.mood == "good"
     folder = analysis(
         tmp_path / "b", {"fc-svm": 1.5, "control-site": 0.0, "control-motion": 1.5}
     )
     answer = judged(folder)
-    assert "every control: no" in answer["sentence"]
-    assert "control-motion" in answer["sentence"]
-    assert "control-site" not in answer["sentence"]
+    assert "every control: no" in answer.sentences[0]
+    assert "control-motion" in answer.sentences[0]
+    assert "control-site" not in answer.sentences[0]
+    assert answer.mood == "bad"
+
+
+def test_the_best_model_is_named_wherever_it_stands(tmp_path):
+    strengths = {"meanmlp": 0.3, "fc-svm": 1.5, "control-site": 0.0}
+    answer = judged(analysis(tmp_path, strengths))
+    assert answer.headline.startswith("fc-svm: AUC")
+    assert any("best of 2 models" in sentence for sentence in answer.sentences)
 
 
 def test_no_control_no_verdict(tmp_path):
-    folder = analysis(tmp_path, {"fc-svm": 1.5, "meanmlp": 0.0})
-    answer = judged(folder)
-    assert "cannot be judged" in answer["sentence"]
-    assert answer["mood"] == "bad"
+    answer = judged(analysis(tmp_path, {"fc-svm": 1.5, "meanmlp": 0.0}))
+    assert "unknown, since none was fitted" in answer.sentences[0]
+    assert answer.mood == "bad"
 
 
-def test_only_controls_is_said(tmp_path):
+def test_a_control_that_failed_leaves_the_question_open(tmp_path):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    answer = judged(folder, failed={"control-motion": "no quality tables"})
+    assert "unknown, since control-motion failed" in answer.sentences[0]
+    assert answer.mood == "bad"
+
+
+def test_a_control_that_knows_something_is_pointed_at(tmp_path):
+    answer = judged(analysis(tmp_path, {"fc-svm": 3.0, "control-motion": 0.8}))
+    assert answer.mood == "good"
+    assert "control-motion (AUC" in answer.sentences[1]
+    assert "part of the score" in answer.sentences[1]
+
+
+def test_control_site_is_not_counted_where_sites_are_left_out(tmp_path):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    answer = judged(folder, scheme="loso")
+    assert "unknown, since none was fitted" in answer.sentences[0]
+
+
+def test_models_that_failed_are_not_called_absent(tmp_path):
     folder = analysis(tmp_path, {"control-site": 0.0, "control-motion": 0.1})
-    assert "Only control" in judged(folder)["headline"]
+    assert "none was asked for" in judged(folder).headline
+    assert "failed: fc-svm" in judged(folder, failed={"fc-svm": "NaN"}).headline
 
 
 def test_beating_an_unlucky_control_is_not_enough(tmp_path):
-    folder = analysis(tmp_path, {"fc-svm": 0.0, "control-site": -1.5})
-    answer = judged(folder)
-    assert "Not clearly above chance" in answer["sentence"]
-    assert answer["mood"] == "bad"
+    answer = judged(analysis(tmp_path, {"fc-svm": 0.0, "control-site": -1.5}))
+    assert "not clearly above chance" in answer.sentences[0]
+    assert answer.mood == "bad"
+
+
+def test_a_perfect_sample_is_not_called_certain(tmp_path):
+    answer = judged(analysis(tmp_path, {"fc-svm": 20.0, "control-site": 0.0}))
+    assert any("not that the next one will" in word for word in answer.sentences)
+
+
+def test_the_confusion_counts_people_at_the_threshold(tmp_path):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    group_page(folder)
+    table = store.read_table(folder / "predictions.tsv")
+    rows = table[table["model"] == "fc-svm"]
+    n_right = int(((rows["score"] >= 0.5) & (rows["truth"] == 1)).sum())
+    drawn = (folder / "figures" / "confusion-fc-svm.svg").read_text()
+    assert f">{n_right}<" in drawn
+
+
+def test_one_person_has_no_spread(tmp_path):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    cohort = store.read_table(folder / "cohort.tsv")
+    cohort.loc[0, ["site", "age"]] = ["lonely", 31.0]
+    store.write_table(folder / "cohort.tsv", cohort)
+    text = group_page(folder).read_text(encoding="utf-8")
+    assert "31.0</td>" in text
+    assert "nan" not in text.replace("finance", "")

@@ -36,6 +36,7 @@ def write_scan(out, **entities):
         desc="simple",
         tr_s=2.0,
         atlases=(atlas,),
+        meta={"DummyScans": 1, "FDThreshold": 0.5, "Notes": ["the mask is tight"]},
         quality={"n_volumes": 10, "n_kept": 8, "mean_fd": 0.2, "tsnr": None},
         motion=motion,
     )
@@ -49,8 +50,9 @@ def test_every_run_has_its_part(tmp_path):
     assert "2 scans read" in text
     assert "run 1" in text
     assert "run 2" in text
-    assert "2 of 10 volumes left out" in text
-    assert "3 regions, 1 of them n/a" in text
+    assert "1 of 10 volumes censored; 1 dropped at the start" in text
+    assert "3 regions; n/a: 1." in text
+    assert "the mask is tight" in text
     assert "far &lt;away&gt;" in text
 
 
