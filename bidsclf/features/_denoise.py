@@ -4,9 +4,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,8 @@ class Confounds:
     ----------
     strategy : str
         Name of the strategy.
+    meta : dict
+        What the sidecars say of it: its digest and the thresholds in force.
     regressors : DataFrame of n_volumes rows, or None
         Every regressor, at every volume; finite at the volumes kept.
     sample_mask : int array of shape (n_kept,)
@@ -51,6 +54,7 @@ class Confounds:
     """
 
     strategy: str
+    meta: dict[str, Any] = field(default_factory=dict)
     regressors: pd.DataFrame | None
     sample_mask: np.ndarray
     n_volumes: int
@@ -111,6 +115,10 @@ def load_confounds(scan: Scan, config: DenoiseConfig, n_volumes: int) -> Confoun
     _check_finite(scan, regressors, kept)
     return Confounds(
         strategy=strategy.name,
+        meta={
+            "StrategyDigest": strategy.digest,
+            **strategy.censoring(config.fd_thresh_mm),
+        },
         regressors=regressors if len(regressors.columns) else None,
         sample_mask=np.flatnonzero(kept),
         n_volumes=n_volumes,

@@ -34,8 +34,6 @@ class AtlasFeatures:
     coverage : float array of shape (n_regions,)
         Share of each region inside image and mask, in [0, 1].
     n_voxels : int array of shape (n_regions,)
-    raw_means : float32 array of shape (n_volumes, n_regions)
-        Before cleaning, in the image's unit.
     """
 
     atlas: Atlas
@@ -43,7 +41,6 @@ class AtlasFeatures:
     matrices: dict[str, np.ndarray]
     coverage: np.ndarray
     n_voxels: np.ndarray
-    raw_means: np.ndarray
 
     @property
     def missing(self) -> np.ndarray:
@@ -139,7 +136,6 @@ def _atlases(
             matrices=connectivity.matrices(series) if related else {},
             coverage=part.coverage,
             n_voxels=part.n_voxels,
-            raw_means=means,
         )
 
 
@@ -160,21 +156,21 @@ def _meta(
 ) -> dict[str, Any]:
     asked = config.denoise
     known = {
-        "DenoiseStrategy": denoise.strategy,
+        "Strategy": denoise.strategy,
+        **denoise.meta,
         "Regressors": list(denoise.columns),
         "DummyScans": denoise.dummy_scans,
         "CensoredVolumes": np.flatnonzero(~denoise.kept).tolist(),
         "NumberOfVolumes": denoise.n_volumes,
         "NumberOfVolumesKept": int(denoise.sample_mask.size),
         "DegreesOfFreedom": timeseries.freedom(denoise, scan.tr_s, asked),
-        "FramewiseDisplacementThreshold": asked.fd_thresh_mm,
         "Detrended": True,
         "Filter": _filter(asked),
         "HighPassHz": asked.high_pass_hz,
         "LowPassHz": asked.low_pass_hz,
         "SmoothingFWHM": asked.smoothing_fwhm_mm,
         "Standardization": "z-score of each region over the volumes kept",
-        "MinimumCoverage": config.min_coverage,
+        "MinCoverage": config.min_coverage,
         "Notes": list(notes) or None,
         "SoftwareVersions": {
             "bidsclf": __version__,

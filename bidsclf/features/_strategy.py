@@ -1,5 +1,6 @@
 """A denoising strategy: a file that names what is removed."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -46,6 +47,28 @@ class Strategy:
     options: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all but the name: tells two files of one name apart."""
+        content = json.dumps([self.preset, self.options, self.columns], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def censoring(self, fd_thresh_mm: float | None) -> dict[str, float | None]:
+        """Return the thresholds in force, under their names in the sidecars.
+
+        Parameters
+        ----------
+        fd_thresh_mm : float or None
+            Takes the place of the strategy's own.
+        """
+        own = self.options if self.preset == "scrubbing" else {}
+        fd_mm = own.get("fd_threshold") if fd_thresh_mm is None else fd_thresh_mm
+        return {
+            "FDThreshold": fd_mm,
+            "StdDVARSThreshold": own.get("std_dvars_threshold"),
+            "MinSegmentVolumes": own.get("scrub"),
+        }
+
     def missing(self, present: list[str]) -> list[str]:
         """Return what the strategy needs and a table with these columns lacks."""
         needed = [
@@ -86,11 +109,9 @@ def load_strategy(name_or_path: str) -> Strategy:
         If there is no such name and no such file, or the file is not a strategy.
     """
     known = strategy_names()
-    folder = files("bidsclf") / "data" / "strategies"
     path = Path(name_or_path)
     if name_or_path in known:
-        text = (folder / f"{name_or_path}.json").read_text(encoding="utf-8")
-        name = name_or_path
+        text, name = _named(name_or_path), name_or_path
     elif path.is_file():
         text, name = path.read_text(encoding="utf-8", errors="replace"), path.stem
     else:
@@ -104,14 +125,49 @@ def load_strategy(name_or_path: str) -> Strategy:
         return Strategy(
             name=name,
             preset=values.get("strategy"),
-            options=values.get("options", {}),
+            options=_options(values),
             columns=_columns(values),
         )
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path}: not a denoising strategy ({error})."
             ' It is JSON such as {"columns": ["trans_?", "rot_?", "csf"]}.'
         ) from error
+
+
+def needs_aroma(strategy: str) -> bool:
+    """Tell whether a strategy is for images that ICA-AROMA denoised.
+
+    Parameters
+    ----------
+    strategy : str
+        A name, or the path of a JSON file.
+
+    Raises
+    ------
+    ConfigError
+        As ``load_strategy``.
+
+    Examples
+    --------
+    >>> needs_aroma("aroma"), needs_aroma("simple")
+    (True, False)
+    """
+    return load_strategy(strategy).preset == "ica_aroma"
+
+
+def _named(name: str) -> str:
+    file = files("bidsclf") / "data" / "strategies" / f"{name}.json"
+    return file.read_text(encoding="utf-8")
+
+
+def _options(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options; a user's scrubbing takes our thresholds where it has none."""
+    given = dict(values.get("options", {}))
+    if values.get("strategy") != "scrubbing":
+        return given
+    ours: dict[str, Any] = json.loads(_named("scrubbing"))["options"]
+    return {**ours, **given}
 
 
 def _columns(values: dict[str, Any]) -> tuple[str, ...]:

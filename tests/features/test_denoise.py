@@ -14,7 +14,7 @@ from bidsclf.config import DenoiseConfig
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.features import _denoise
 from bidsclf.features._denoise import load_confounds
-from bidsclf.features._strategy import load_strategy, strategy_names
+from bidsclf.features._strategy import load_strategy, needs_aroma, strategy_names
 from bidsclf.scan import Scan
 
 N = 80
@@ -167,6 +167,53 @@ def test_scrubbing_keeps_its_own_threshold_unless_one_is_given(tmp_path):
     assert lax.kept[40]
 
 
+def told(strategy: str, **changed) -> dict:
+    """The thresholds said to be in force."""
+    asked = config(strategy, **changed)
+    said = load_strategy(strategy).censoring(asked.fd_thresh_mm)
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def test_the_thresholds_told_are_those_in_force(tmp_path):
+    own = {"FDThreshold": 0.5, "StdDVARSThreshold": 1.5, "MinSegmentVolumes": 5}
+    assert told("scrubbing") == own
+    assert told("scrubbing", fd_thresh_mm=0.3) == {**own, "FDThreshold": 0.3}
+    assert told("simple", fd_thresh_mm=0.3) == {"FDThreshold": 0.3}
+    assert told("simple") == {}
+    made = table()
+    made.loc[[20, 30], "framewise_displacement"] = [0.5, 0.51]
+    made.loc[[45, 50, 55], "std_dvars"] = [1.5, 1.51, 1.51]
+    found = load_confounds(put(tmp_path, made), config("scrubbing"), N)
+    assert list(np.flatnonzero(~found.kept)) == [0, 1, 30, 40, *range(50, 56)]
+    assert found.meta.items() >= own.items()
+
+
+def test_a_user_s_scrubbing_takes_our_thresholds_where_it_has_none(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"strategy": "scrubbing", "options": {"fd_threshold": 0.2}}')
+    own = {"FDThreshold": 0.2, "StdDVARSThreshold": 1.5, "MinSegmentVolumes": 5}
+    assert told(str(path)) == own
+
+
+def test_two_strategies_of_one_name_have_two_digests(tmp_path):
+    paths = [tmp_path / "a" / "mine.json", tmp_path / "b" / "mine.json"]
+    for path, columns in zip(paths, ('["csf"]', '["csf", "trans_x"]'), strict=True):
+        path.parent.mkdir()
+        path.write_text(f'{{"columns": {columns}}}')
+    one, two = (load_strategy(str(path)) for path in paths)
+    assert one.name == two.name
+    assert one.digest != two.digest
+    assert load_strategy(str(paths[0])).digest == one.digest
+
+
+def test_a_user_s_preset_may_be_for_aroma(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"strategy": "ica_aroma", "options": {"wm_csf": "full"}}')
+    assert needs_aroma(str(path))
+    path.write_text('{"columns": []}')
+    assert not needs_aroma(str(path))
+
+
 @pytest.mark.parametrize(
     ("name", "column", "works"),
     [
@@ -267,6 +314,7 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path):
         (b"{}", "no list of text"),
         (b'{"columns": ["caf\xe9"', "not a denoising strategy"),
         (b'["csf"]', "not a denoising strategy"),
+        (b'{"strategy": "simple", "options": 5}', "not a denoising strategy"),
     ],
 )
 def test_a_file_that_is_no_strategy_is_refused(tmp_path, content, match):

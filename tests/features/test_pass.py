@@ -118,7 +118,10 @@ def test_what_was_done_is_told(scan):
     found = extract_scan(scan, settings(scan, fd_thresh_mm=0.5, low_pass_hz=0.1))
     assert found.meta["Regressors"] == REMOVED
     assert found.meta["CensoredVolumes"] == [0, 20, 50]
-    assert found.meta["DenoiseStrategy"] == "mine"
+    assert found.meta["Strategy"] == "mine"
+    assert found.meta["FDThreshold"] == 0.5
+    assert found.meta["MinCoverage"] == 0.5
+    assert "StdDVARSThreshold" not in found.meta
     assert found.meta["LowPassHz"] == 0.1
     assert "HighPassHz" not in found.meta
     assert found.meta["DegreesOfFreedom"] == int(87 * 0.1 / 0.25) - 3 - 2
