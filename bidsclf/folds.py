@@ -118,36 +118,6 @@ def to_table(folds: Iterable[Fold], people: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def from_table(table: pd.DataFrame, people: pd.DataFrame) -> list[Fold]:
-    """Rebuild the folds of ``to_table`` for these people, in any order.
-
-    Raises
-    ------
-    InputError
-        The table names somebody who is not among the people, or an unknown part.
-    """
-    row = pd.Series(np.arange(len(people)), index=people["participant_id"])
-    strangers = sorted(set(table["participant_id"]) - set(row.index))
-    if strangers:
-        raise InputError(
-            f"folds.tsv names {len(strangers)} people who are not in the cohort:"
-            f" {', '.join(strangers[:5])}. Remove folds.tsv and run again."
-        )
-    unknown = sorted(set(table["part"]) - set(PARTS))
-    if unknown:
-        raise InputError(
-            f"folds.tsv has part {unknown[0]!r}; it is one of {', '.join(PARTS)}."
-        )
-    folds = []
-    for (repeat, fold), rows in table.groupby(["repeat", "fold"], sort=True):
-        by_part = {
-            part: np.sort(row[rows.loc[rows["part"] == part, "participant_id"]])
-            for part in PARTS
-        }
-        folds.append(Fold(int(repeat), int(fold), **by_part))
-    return folds
-
-
 def _sites(people: pd.DataFrame) -> np.ndarray:
     return people["site"].fillna(NO_SITE).astype(str).to_numpy(object)
 

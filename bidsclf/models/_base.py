@@ -60,7 +60,6 @@ class Variant:
         ``make(seed=0, device="cpu")`` returns an unfitted Classifier.
     prepare : callable or None
         ``prepare(x)``: work done once for all folds; it learns nothing.
-    harmonize_at : {'input', 'embedding', None}
     needs_valid : bool
         Whether the training stops early; if not, the validation part is learned
         from as well, so that no model throws people away.
@@ -69,7 +68,6 @@ class Variant:
     input: str
     make: Callable[..., Classifier]
     prepare: Callable[[Any], Any] | None = None
-    harmonize_at: str | None = None
     needs_valid: bool = False
 
 

@@ -84,12 +84,13 @@ class KernelClassifier:
             self.whitening = map_eigenvalues(_inverse_root, geometric_mean(x))
             x = edges(log_vectors(x, self.whitening))
         kernel = x.kernel()
-        scale = np.trace(_centred(kernel, kernel)) / len(y)
+        centred = _centred(kernel)
+        scale = np.trace(centred) / len(y)
         costs = [cost / (scale if scale > 0 else 1.0) for cost in COSTS]
         self.inner_auc = _inner_auc(self, kernel, y, people, costs)
         best = int(np.argmax(self.inner_auc))
         self.cost, self.relative_cost = costs[best], COSTS[best]
-        dual, intercept = self.solve(_centred(kernel, kernel), y, [self.cost])[0]
+        dual, intercept = self.solve(centred, y, [self.cost])[0]
         dual = dual - dual.mean()
         self.weights = _primal(x, dual)
         self.intercept = intercept - float((kernel @ dual).mean())
@@ -228,20 +229,17 @@ def _inner_auc(
 ) -> list[float]:
     aucs = []
     for train, test in inner_folds(y, people, model.seed):
-        within = kernel[np.ix_(train, train)]
-        across = _centred(kernel[np.ix_(test, train)], within)
-        solutions = model.solve(_centred(within, within), y[train], costs)
-        aucs.append([roc_auc_score(y[test], across @ d + b) for d, b in solutions])
+        solutions = model.solve(_centred(kernel[np.ix_(train, train)]), y[train], costs)
+        across = kernel[
+            np.ix_(test, train)
+        ]  # duals sum to 0: the mean shifts all alike
+        aucs.append([roc_auc_score(y[test], across @ dual) for dual, _ in solutions])
     return np.mean(aucs, axis=0).tolist() if aucs else [0.5] * len(costs)
 
 
-def _centred(kernel: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return inner products about the mean of the training rows.
-
-    ``kernel`` is (n, n_train), of any rows with the training rows; ``train`` is
-    (n_train, n_train).
-    """
-    column = train.mean(axis=0)
+def _centred(kernel: np.ndarray) -> np.ndarray:
+    """Return the inner products, of shape (n, n), about the mean of the rows."""
+    column = kernel.mean(axis=0)
     return kernel - kernel.mean(axis=1, keepdims=True) - column + column.mean()
 
 
