@@ -48,14 +48,12 @@ def convert(namespace: argparse.Namespace) -> int:
 
 
 def _write_roots(out: Path, people: pd.DataFrame, plans: list[Plan]) -> None:
-    """Write the root files: everyone who has a file, and what the files are."""
+    """Write the root files: everyone of the table, and what the files are."""
     pipeline, strategy, _ = plans[0].series.kind
-    seen = [plan.series.participant for plan in plans]
-    rows = people[people["participant_id"].isin(seen)]
     roots = derivatives.Roots(
         name="ABIDE I, regional signals and connectivity",
         links={"abide": plans[0].root.as_uri()},
-        participants=rows[list(_phenotype.COLUMNS)].sort_values("participant_id"),
+        participants=people[list(_phenotype.COLUMNS)].sort_values("participant_id"),
         columns=_phenotype.site_facts()["columns"],
         atlases=(atlas_of(plans[0]),),
         descriptions={

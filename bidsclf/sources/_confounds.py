@@ -10,7 +10,7 @@ from bidsclf.sources._signals import MOTION, framewise_displacement
 from bidsclf.sources._volumes import Run
 
 CUT_OFF_S = 128.0  # of the cosine high-pass; fMRIPrep's default
-N_COMPONENTS = 5  # of each tissue's CompCor; Behzadi et al. 2007
+N_COMPONENTS = 5  # of each tissue's CompCor; ours
 FD_SPIKE_MM, DVARS_SPIKE = 0.5, 1.5  # fMRIPrep's defaults
 N_UNSTEADY = 1
 DVARS_STRIDE = 4  # every fourth voxel is enough for a median
@@ -113,7 +113,10 @@ def _dvars(volumes: np.ndarray) -> dict[str, np.ndarray]:
 def _components(
     volumes: np.ndarray, anatomy: Anatomy, cosines: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Principal components of the tissues without neural signal (aCompCor)."""
+    """Principal components of the tissues without neural signal: aCompCor.
+
+    Behzadi et al. (2007), doi:10.1016/j.neuroimage.2007.04.042.
+    """
     masks = {
         "c": ("CSF", anatomy.fluid),
         "w": ("WM", anatomy.white),

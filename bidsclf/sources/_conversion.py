@@ -15,7 +15,7 @@ from bidsclf.features import connectivity
 from bidsclf.files import derivatives, paths, status, store
 from bidsclf.sources import _pcp, _phenotype
 
-SPACE = "MNI152NLin6Asym"  # FSL's template, to which the project's pipelines went
+SPACE = "MNI152NLin6Asym"  # FSL's, C-PAC's target; the files of others name none
 PROJECT = "http://preprocessed-connectomes-project.org/abide/"
 CITATION = "Craddock et al. 2013, doi:10.3389/conf.fninf.2013.09.00041"
 

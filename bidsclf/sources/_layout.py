@@ -69,9 +69,10 @@ def write_study(out: Path, config: StudyConfig) -> None:
     that is not ours.
     """
     store.write_json(out / TRUTH, truth(config))
+    name = f"Simulated study, seed {config.seed}"  # another seed, other people
     made_by = {"Name": "bidsclf-data simulate", "Version": __version__}
     raw = {
-        "Name": "Simulated multi-site study",
+        "Name": name,
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "raw",
         "License": "CC0",
@@ -79,7 +80,7 @@ def write_study(out: Path, config: StudyConfig) -> None:
         "GeneratedBy": [made_by],
     }
     derived = {
-        "Name": "Simulated multi-site study, in the layout of fMRIPrep",
+        "Name": f"{name}, in the layout of fMRIPrep",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": "CC0",

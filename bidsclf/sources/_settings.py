@@ -40,7 +40,6 @@ class StudyConfig:
             ("--effect", self.effect, 0),
             ("--site-effect", self.site_effect, 0),
             ("--n-sites", self.n_sites, 1),
-            ("--n-subjects", self.n_subjects, 2 * max(self.n_sites, 1)),
             ("--n-volumes", self.n_volumes, 60),
             ("--n-runs", self.n_runs, 1),
             ("--n-sessions", self.n_sessions, 1),
@@ -55,8 +54,13 @@ class StudyConfig:
             problems.append(
                 f"--resolution-mm is {self.resolution_mm}; it lies between 2 and 8."
             )
-        if self.n_subjects < 2 * self.n_sites:
-            problems.append("Each site needs a patient and a control.")
+        needed = 2 * max(self.n_sites, 1)
+        if self.n_subjects < needed:
+            problems.append(
+                f"--n-subjects is {self.n_subjects}; it takes {needed} or more, a"
+                f" patient and a control at each of {needed // 2} sites. Raise it, or"
+                " lower --n-sites."
+            )
         if problems:
             raise ConfigError("\n".join(problems))
 

@@ -64,10 +64,11 @@ def draw_traits(
 
 
 def haemodynamic_response(tr_s: float) -> np.ndarray:
-    """Return the double-gamma response at each volume, of unit energy.
+    """Return SPM's canonical response at each volume, scaled to unit energy.
 
-    Peak at 5 s, undershoot at 15 s of a sixth of the height (Glover 1999,
-    doi:10.1006/nimg.1998.0419).
+    The density of a gamma distribution of shape 6, which peaks at 5 s, less a
+    sixth of that of shape 16: the undershoot has a sixth of the area (Friston
+    et al. 1998, doi:10.1006/nimg.1997.0306).
 
     Examples
     --------

@@ -129,6 +129,9 @@ def test_nobody_is_lost_without_a_reason(abide, tmp_path):
     )
     assert log.loc["sub-0012345", "reason"].endswith("has no row in the table")
     assert (log["state"] == "done").sum() == len(PEOPLE)
+    people = store.read_table(tmp_path / "out" / "participants.tsv")
+    assert "sub-0050001" in set(people["participant_id"])
+    assert not (tmp_path / "out" / "sub-0050001").exists()
 
 
 def test_the_repetition_time_is_the_site_s_or_not_known(abide, tmp_path):

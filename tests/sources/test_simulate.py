@@ -16,7 +16,7 @@ from nilearn.interfaces.fmriprep import load_confounds_strategy
 
 from bidsclf.errors import ConfigError
 from bidsclf.files import store
-from bidsclf.sources import _signals, _study, simulate
+from bidsclf.sources import _layout, _signals, _study, simulate
 from bidsclf.sources._anatomy import load_anatomy
 from bidsclf.sources._settings import StudyConfig
 
@@ -77,6 +77,17 @@ def test_confounds_are_taken_from_the_image(study):
     found = table["framewise_displacement"].to_numpy()
     np.testing.assert_allclose(found[1:], expected[1:], rtol=1e-4)
     assert np.isnan(found[0])
+
+
+def test_people_of_another_seed_are_of_another_dataset(study, tmp_path):
+    _layout.write_study(tmp_path, StudyConfig(seed=3, n_sites=2, n_subjects=4))
+    for root in (Path(), FMRIPREP):
+        one, other = (
+            store.read_json(out / root / "dataset_description.json")["Name"]
+            for out in (study, tmp_path)
+        )
+        assert one.startswith("Simulated study, seed 0")
+        assert other.startswith("Simulated study, seed 3")
 
 
 def test_the_headers_and_sidecars_agree(study):
@@ -168,7 +179,7 @@ def test_signals_are_smooth_in_time_as_blood_is():
     ("options", "message"),
     [
         (["--effect=-1"], "--effect is -1.0; it takes 0 or more"),
-        (["--n-subjects=3"], "--n-subjects is 3; it takes 4 or more"),
+        (["--n-subjects=3"], "--n-subjects is 3; it takes 4 or .* or lower --n-sites"),
         (["--resolution-mm=9"], "--resolution-mm is 9; it lies between 2 and 8"),
         (["--n-volumes=10", "--n-runs=0"], "--n-runs is 0"),
         (["--nprocs=0"], "--nprocs is 0; it takes 1 or more"),
