@@ -160,6 +160,7 @@ def _meta(
         **denoise.meta,
         "Regressors": list(denoise.columns),
         "DummyScans": denoise.dummy_scans,
+        "DummyScansAsked": "auto" if asked.dummy_scans is None else asked.dummy_scans,
         "CensoredVolumes": np.flatnonzero(~denoise.kept).tolist(),
         "NumberOfVolumes": denoise.n_volumes,
         "NumberOfVolumesKept": int(denoise.sample_mask.size),

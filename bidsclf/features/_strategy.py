@@ -24,6 +24,7 @@ SUFFIXES = {
     "power2": ("", "_power2"),
     "full": ("", "_derivative1", "_power2", "_derivative1_power2"),
 }
+NUMBERED = ("motion_outlier", "non_steady_state_outlier", "cosine")  # as many as found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,10 @@ class Strategy:
         }
 
     def missing(self, present: list[str]) -> list[str]:
-        """Return what the strategy needs and a table with these columns lacks."""
+        """Return what the strategy needs and a table with these columns lacks.
+
+        Those of ``NUMBERED`` may all be absent, as in a scan without motion.
+        """
         needed = [
             base + suffix
             for key, bases in BASES.items()
@@ -82,7 +86,7 @@ class Strategy:
             needed += [FD, "std_dvars"]
         if self.preset == "compcor":
             needed.append("a_comp_cor_*")
-        needed += self.columns
+        needed += [c for c in self.columns if not _may_be_absent(c)]
         return [n for n in needed if not any(fnmatchcase(p, n) for p in present)]
 
 
@@ -168,6 +172,20 @@ def _options(values: dict[str, Any]) -> dict[str, Any]:
         return given
     ours: dict[str, Any] = json.loads(_named("scrubbing"))["options"]
     return {**ours, **given}
+
+
+def _may_be_absent(column: str) -> bool:
+    """Tell whether fMRIPrep leaves columns out where it finds nothing.
+
+    Examples
+    --------
+    >>> _may_be_absent("motion_outlier*"), _may_be_absent("cosine00")
+    (True, True)
+    >>> _may_be_absent("motion_outlier"), _may_be_absent("csf*")
+    (False, False)
+    """
+    possible = (f"{name}{n:02d}" for name in NUMBERED for n in range(100))
+    return any(fnmatchcase(one, column) for one in possible)
 
 
 def _columns(values: dict[str, Any]) -> tuple[str, ...]:

@@ -129,6 +129,20 @@ def test_spike_columns_censor_as_in_nilearn(tmp_path):
     assert list(np.flatnonzero(~found.kept)) == [0, 1, 7]
 
 
+@pytest.mark.parametrize("dummy_scans", [None, 0])
+def test_who_did_not_move_has_no_spikes_and_is_kept(tmp_path, dummy_scans):
+    strategy = tmp_path / "mine.json"
+    patterns = ["trans_x", "motion_outlier*", "non_steady_state*", "cosine??"]
+    strategy.write_text(json.dumps({"columns": patterns}))
+    made = table().drop(columns=[f"cosine0{i}" for i in range(3)])
+    if dummy_scans is None:
+        made = made.drop(columns=[f"non_steady_state_outlier0{i}" for i in range(2)])
+    asked = config(str(strategy), dummy_scans=dummy_scans)
+    found = load_confounds(put(tmp_path, made), asked, N)
+    assert found.columns == ("trans_x",)
+    assert found.kept.all()
+
+
 def test_no_columns_need_no_table(tmp_path):
     strategy = tmp_path / "none.json"
     strategy.write_text('{"columns": []}')

@@ -121,6 +121,8 @@ def test_what_was_done_is_told(scan):
     assert found.meta["Strategy"] == "mine"
     assert found.meta["FDThreshold"] == 0.5
     assert found.meta["MinCoverage"] == 0.5
+    assert len(found.meta["StrategyDigest"]) == 64
+    assert (found.meta["DummyScans"], found.meta["DummyScansAsked"]) == (1, "auto")
     assert "StdDVARSThreshold" not in found.meta
     assert found.meta["LowPassHz"] == 0.1
     assert "HighPassHz" not in found.meta
