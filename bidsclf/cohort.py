@@ -82,7 +82,8 @@ class Cohort:
             names people or files.
         """
         if name == "phenotype":
-            return phenotype(self.people.iloc[self.rows])
+            ours = [name for name in OURS if name != "site"]
+            return phenotype(self.people.iloc[self.rows].drop(columns=ours))
         if name == "site":
             return self.people.iloc[self.rows][["site"]].reset_index(drop=True)
         if name not in inputs.LOADERS:

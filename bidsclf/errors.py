@@ -24,13 +24,17 @@ class ConfigError(BidsclfError):
 
 
 class InputError(BidsclfError):
-    """A file or an array is not what the step needs."""
+    """A file or an array is not what the step needs.
+
+    One that ends a run ends it by 3; one of a unit fails that unit alone, and the
+    run by 4.
+    """
+
+    exit_code = 3
 
 
 class NothingMatched(InputError):
     """No file, or no person, is left to work on."""
-
-    exit_code = 3
 
 
 class FitError(BidsclfError):

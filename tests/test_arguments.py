@@ -220,6 +220,53 @@ def test_the_work_folder_stays_out_of_the_derivatives_too(folders, tmp_path):
     assert "lies inside -d" in found[0]
 
 
+@pytest.mark.parametrize("level", ["participant", "group"])
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        ("bids", "is or holds BIDS_DIR"),
+        ("", "is or holds BIDS_DIR"),
+        ("bids/work", "lies inside BIDS_DIR"),
+        ("out", "is or holds OUTPUT_DIR"),
+        ("link", "is or holds BIDS_DIR"),
+    ],
+)
+def test_the_work_folder_is_nobody_s_data(folders, tmp_path, level, work, message):
+    (tmp_path / "link").symlink_to(folders[0])
+    found = problems(*folders, level, "-w", tmp_path / work)
+    assert message in "\n".join(found)
+
+
+def test_the_work_folder_holds_no_derivatives(folders, tmp_path):
+    (tmp_path / "prep" / "fmriprep").mkdir(parents=True)
+    words = [*folders, "participant", "-d", f"fmriprep={tmp_path}/prep/fmriprep"]
+    assert "is or holds -d" in problems(*words, "-w", tmp_path / "prep")[0]
+
+
+@pytest.mark.parametrize("level", ["participant", "group"])
+def test_the_work_folder_may_lie_in_the_output(folders, level):
+    work = Path(folders[1], "work")
+    assert config(*folders, level, "-w", work).run.work_dir == work
+
+
+def test_a_group_that_reads_its_output_may_work_in_it(folders, tmp_path):
+    bids = folders[0]
+    made = config(bids, bids, "group", "-w", f"{bids}/work")
+    assert made.run.work_dir == Path(bids, "work")
+    made = config(
+        bids, f"{bids}/derivatives/out", "group", "-w", f"{bids}/derivatives/out/w"
+    )
+    assert made.run.work_dir == Path(bids, "derivatives/out/w")
+    found = problems(bids, tmp_path, "participant", "-w", f"{bids}/work")
+    assert "lies inside BIDS_DIR" in found[0]
+
+
+def test_predictions_have_no_page_to_draw_again(folders, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    words = [*folders, "predict", "--model", tmp_path / "bundle", "--reports-only"]
+    assert "--reports-only acts at participant and group" in problems(*words)[0]
+
+
 def test_a_link_into_the_input_is_seen_through(folders, tmp_path):
     (tmp_path / "link").symlink_to(folders[0])
     assert (

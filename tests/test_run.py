@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bidsclf import __version__, cli
-from bidsclf.errors import InputError, NothingMatched
+from bidsclf.errors import FitError, InputError, NothingMatched
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
@@ -98,7 +98,8 @@ def level(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (InputError("sub-01: short"), 4),
+        (InputError("participants.tsv is absent"), 3),
+        (FitError("one class"), 4),
         (NothingMatched("nobody"), 3),
         (KeyboardInterrupt(), 130),
     ],

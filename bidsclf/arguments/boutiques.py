@@ -93,7 +93,7 @@ def descriptor() -> dict[str, Any]:
             for code, text in (
                 (1, "A bug of bidsclf"),
                 (2, "The command line contradicts itself"),
-                (3, "No input matched"),
+                (3, "There is no input that can be used; nothing was computed"),
                 (4, "Some units failed; the others are complete"),
                 (5, "Results are complete; a report failed"),
             )

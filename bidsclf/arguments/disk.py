@@ -72,23 +72,53 @@ def _unwritable(plain: dict[str, Any]) -> Iterator[str]:
             yield f"{name} {value}: {nearest} is a file; name a folder."
         elif not os.access(nearest, os.W_OK):
             yield f"{name} {value}: {nearest} cannot be written to by this user."
-        yield from _inside_input(plain, name, Path(value))
+    yield from _over_others(plain)
 
 
-def _inside_input(plain: dict[str, Any], name: str, folder: Path) -> Iterator[str]:
-    if plain.get("level") != "participant":
-        return
-    for title, value in (
-        ("BIDS_DIR", plain.get("bids_dir")),
-        ("-d", plain.get("derivatives")),
-    ):
-        if isinstance(value, str) and folder.resolve().is_relative_to(
-            Path(value).resolve()
+def _resolved(value: Any) -> Path | None:
+    return Path(value).resolve() if isinstance(value, str) and value else None
+
+
+def _over_others(plain: dict[str, Any]) -> Iterator[str]:
+    """Keep the output out of the input, and the work folder off both."""
+    out, work = map(_resolved, (plain.get("output_dir"), get(plain, "run.work_dir")))
+    names = {"BIDS_DIR": "bids_dir", "-d": "derivatives"}
+    for title, path in names.items():
+        given = _resolved(plain.get(path))
+        if given is None:
+            continue
+        if out and plain.get("level") == "participant" and out.is_relative_to(given):
+            yield _inside("OUTPUT_DIR", out, f"{title} {given}")
+        if work and given.is_relative_to(work):
+            yield _above(work, f"{title} {given}")
+        elif (
+            work and work.is_relative_to(given) and not _is_in_output(work, out, given)
         ):
-            yield (
-                f"{name} {folder} lies inside {title} {value}, and the input is never"
-                " written to. Name a folder outside it."
-            )
+            yield _inside("--work-dir", work, f"{title} {given}")
+    if work and out and out.is_relative_to(work):
+        yield _above(work, f"OUTPUT_DIR {out}")
+
+
+def _is_in_output(work: Path, out: Path | None, given: Path) -> bool:
+    """Tell whether the work folder is in the input only because the output is.
+
+    A group reads its own output, so that BIDS_DIR may be OUTPUT_DIR.
+    """
+    return out is not None and out.is_relative_to(given) and work.is_relative_to(out)
+
+
+def _inside(name: str, folder: Path, place: str) -> str:
+    return (
+        f"{name} {folder} lies inside {place}, and the input is never written to."
+        " Name a folder outside it."
+    )
+
+
+def _above(work: Path, place: str) -> str:
+    return (
+        f"--work-dir {work} is or holds {place}; intermediate files have a folder of"
+        " their own. Name another."
+    )
 
 
 def _unknown_names(plain: dict[str, Any]) -> Iterator[str]:

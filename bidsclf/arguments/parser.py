@@ -81,8 +81,9 @@ def parser() -> argparse.ArgumentParser:
         usage="run.py BIDS_DIR OUTPUT_DIR {participant,group,predict} [options]",
         description="Learn to tell diagnoses apart from fMRIPrep derivatives, and say"
         " honestly how well that works. Research software, not a medical device.",
-        epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 no input matched, 4 some units"
-        " failed and the rest is complete, 5 results complete but a report failed.",
+        epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 no input that can be used,"
+        " nothing was computed, 4 some units failed and the rest is complete, 5 results"
+        " complete but a report failed.",
         argument_default=argparse.SUPPRESS,
         formatter_class=_Formatter,
         allow_abbrev=False,

@@ -123,15 +123,19 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--nprocs", "N", "processes at once",
                    aliases=("--nthreads", "--n-cpus")),
             Option("--omp-nthreads", "N", "threads a process"),
-            Option("--mem", "SIZE", "memory that may be used, such as 8G or 8000M; a"
-                   " bare number is MB", aliases=("--mem-mb",)),
+            Option("--mem", "SIZE", "memory that processes at once share, such as 8G or"
+                   " 8000M; a bare number is MB. Fewer run at once, by estimates of"
+                   " 0.5 GB a scan and 1 GB a fit; with one process it changes nothing",
+                   aliases=("--mem-mb",)),
             Option("--nipype-plugin-file", "YAML", "nipype plugin and its arguments,"
                    " for a cluster"),
             Option("--stop-on-first-crash", "", "start nothing more after a failure"),
             Option("--dry-run", "", "print what would be done and written, do nothing"),
             Option("--force", "", "compute again what is already done"),
-            Option("--reports-only", "", "write the pages again from what is there"),
-            Option("--clean-workdir", "", "remove the work folder when done"),
+            Option("--reports-only", "", "write the pages again from what is there",
+                   PARTICIPANT + GROUP),
+            Option("--clean-workdir", "", "remove what this run made in the work"
+                   " folder, when done"),
             Option("--verbose", "", "say more; twice for all", aliases=("-v",)),
         ),
     ),

@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bidsclf.files import store
 
 FOLDER = Path(".bidsclf", "status")
 STATES = ("done", "failed")
+LOGS = 20  # the last runs, whose logs are searched for half-written files; ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +101,43 @@ def is_done(out: Path, unit: str, key: str) -> bool:
     return all((out / name).exists() for name in status.outputs)
 
 
-def remove_partials(out: Path, *, hours: float = 24.0) -> int:
+def remove_partials(
+    out: Path, below: Iterable[str] | None = None, *, hours: float = 24.0
+) -> int:
     """Remove half-written files whose writer is dead; return how many.
 
     A writer on this machine is asked; one elsewhere counts as dead when its
     file has not changed for ``hours``. Live jobs are left alone.
+
+    Parameters
+    ----------
+    out : Path
+    below : iterable of str, or None
+        Folders of ``out`` that are searched, besides what all jobs share; None
+        searches everything, which a job of an array of thousands must not.
+    hours : float
     """
     now, removed = time.time(), 0
-    for folder, _, names in os.walk(out):
+    for folder, names in _folders(out, below):
         for name in names:
             path = Path(folder, name)
             if name.startswith(store.PARTIAL) and _is_stale(path, now - 3600 * hours):
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+def _folders(
+    out: Path, below: Iterable[str] | None
+) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield folders and the names in them."""
+    if below is None:
+        yield from ((folder, names) for folder, _, names in os.walk(out))
+        return
+    yield from ((folder, names) for folder, _, names in islice(os.walk(out), 1))
+    logs = sorted(out.glob("logs/*"))[-LOGS:]  # named by their time
+    for top in (out / ".bidsclf", *logs, *(out / name for name in below)):
+        yield from ((folder, names) for folder, _, names in os.walk(top))
 
 
 def _is_stale(path: Path, before: float) -> bool:

@@ -9,11 +9,12 @@ import pandas as pd
 
 from bidsclf.checks import to_plain
 from bidsclf.config import Config
-from bidsclf.errors import ConfigError
+from bidsclf.errors import ConfigError, InputError
 from bidsclf.files import derivatives, status, store
 from bidsclf.workflows import _run
 
 ABOUT = "analysis.json"
+TABLES = ("cohort", "folds", "predictions", "metrics", "comparisons")
 SETTINGS = ("cohort", "folds", "analysis")  # parts that change a result
 README = """# {name}
 
@@ -35,7 +36,8 @@ COLUMNS = {
     "fold": "Fold within the repeat, from 1",
     "part": "What the fold uses the person for: train, valid or test",
     "truth": "1 for the positive label, 0 for the other",
-    "score": "Score of the positive label, in [0, 1]",
+    "score": "Score of the positive label in [0, 1]; 0.5 is the decision boundary;"
+    " not a calibrated probability",
     "label": "The label's name",
     "included": "Whether the person was studied: yes or no",
     "reason": "Why the person was not studied",
@@ -76,6 +78,26 @@ def settings_of(config: Config) -> dict[str, Any]:
     """Return the settings that change a result."""
     plain = to_plain(config)
     return {"level": config.level} | {name: plain[name] for name in SETTINGS}
+
+
+def check_drawable(config: Config) -> None:
+    """Refuse to draw the page of an analysis that is not there or not whole.
+
+    Raises
+    ------
+    InputError
+        What is missing, and what makes it.
+    """
+    folder = folder_of(config)
+    names = (*(f"{name}.tsv" for name in TABLES), ABOUT)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing or "finished" not in store.read_json(folder / ABOUT):
+        what = f"has no {', '.join(missing)}" if missing else "is not finished"
+        raise InputError(
+            f"--reports-only: {folder} {what}, so there is no page to draw again."
+            " Give the --analysis-id of one that is finished, or leave out"
+            " --reports-only."
+        )
 
 
 def key_of(config: Config, people: pd.DataFrame, files: list[Path]) -> str:
@@ -136,8 +158,19 @@ def about(run: _run.Run, key: str, labels: Mapping[Any, str]) -> dict[str, Any]:
     }
 
 
-def write_table(path: Path, table: pd.DataFrame) -> Path:
-    """Write a table and the JSON file that describes its columns."""
-    words = {name: {"Description": COLUMNS.get(name, name)} for name in table}
-    store.write_json(path.with_suffix(".json"), words)
+def write_table(
+    path: Path, table: pd.DataFrame, words: Mapping[str, str] | None = None
+) -> Path:
+    """Write a table and the JSON file that describes its columns.
+
+    Parameters
+    ----------
+    path : Path
+    table : DataFrame
+    words : mapping or None
+        Of columns that mean something else here than in ``COLUMNS``.
+    """
+    known = COLUMNS | dict(words or {})
+    described = {name: {"Description": known.get(name, name)} for name in table}
+    store.write_json(path.with_suffix(".json"), described)
     return store.write_table(path, table)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bidsclf.checks import from_plain
 from bidsclf.cohort import Cohort, build_cohort
-from bidsclf.config import CohortConfig
+from bidsclf.config import CohortConfig, Config
 from bidsclf.crossval import Recipe, fit_fold, save_bundle
 from bidsclf.errors import FitError, InputError
 from bidsclf.evaluate.comparison import comparisons_table
@@ -18,6 +18,7 @@ from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
 from bidsclf.folds import Fold
 from bidsclf.models._base import find, prepare_key, prepared
+from bidsclf.models._device import device_of
 from bidsclf.models._rows import load_rows, row_digests, save_rows
 from bidsclf.workflows import _analysis, _persons, _run
 
@@ -51,6 +52,31 @@ class FitJob:
     bundle: str
 
 
+def plan(config: Config, folds: list[Fold]) -> list[FitJob]:
+    """Return a fit for each model and fold, and one on everyone."""
+    folder = _analysis.folder_of(config).absolute() / "models"
+    jobs = []
+    for model in config.analysis.models:
+        names = [_fold_name(fold, config.folds.n_repeats) for fold in folds]
+        for number, name in enumerate([*names, "final"]):
+            jobs.append(
+                FitJob(
+                    unit=f"{model}_{name}",
+                    model=model,
+                    number=number,
+                    seed=config.folds.seed,
+                    device=device_of(model, config.analysis.device),
+                    bundle=str(folder / model / name),
+                )
+            )
+    return jobs
+
+
+def _fold_name(fold: Fold, n_repeats: int) -> str:
+    repeat = f"repeat-{fold.repeat:02d}_" if n_repeats > 1 else ""
+    return f"{repeat}fold-{fold.fold:02d}"
+
+
 def share(
     work: Path, seam: Path, cohort: Cohort, folds: list[Fold], models: tuple[str, ...]
 ) -> None:
@@ -58,7 +84,7 @@ def share(
     inputs = sorted({find(model).input for model in models})
     values = {
         "participant_id": cohort.people["participant_id"].tolist(),
-        "person": _persons.person_digests(seam, cohort.people),
+        "person": _persons.person_digests(seam, cohort.people["participant_id"]),
         "site": cohort.people["site"].astype(str).tolist(),
         "y": cohort.people["y"].tolist(),
         "rows": cohort.rows.tolist(),
@@ -107,16 +133,16 @@ def fit(work: Path, job: FitJob) -> list[Path]:
     if not np.isfinite(found.scores).all():
         raise FitError(f"{job.unit}: {np.isnan(found.scores).sum()} scores are NaN.")
     learned = np.concatenate([fold.train, fold.valid])
+    described = shared["described"][find(job.model).input]
+    digests = store.read_json(folder / DIGESTS) if "regions" in described else None
     context = {
         "labels": shared["labels"],
-        "feature": shared["described"][find(job.model).input],
+        "feature": described,
         "repeat": fold.repeat,
         "fold": fold.fold,
         "seed": job.seed,
         "notes": found.notes,
-        "training": _persons.training(
-            shared, store.read_json(folder / DIGESTS), learned
-        ),
+        "training": _persons.training(shared, digests, learned),
     }
     path = save_bundle(
         Path(job.bundle), found.model, variant=job.model, context=context
@@ -143,6 +169,8 @@ def merge(
         ``n_bootstrap``, ``seed``, and ``about``: more of analysis.json.
     """
     if not jobs:
+        about = store.read_json(analysis / _analysis.ABOUT) | settings["about"]
+        store.write_json(analysis / _analysis.ABOUT, about)
         raise FitError("every model failed; there is nothing to measure.")
     shared = store.read_json(work / PEOPLE)
     found = {job.unit: store.read_json(_scores(work, job.unit)) for job in jobs}

@@ -6,38 +6,47 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bidsclf.files import store
+from bidsclf.models._rows import row_digests
 
-TRAITS = ("age", "age_at_scan", "sex", "gender", "site")
 
+def person_digests(seam: Path, participants: Sequence[str]) -> list[str]:
+    """Return a hash a person of the dataset's name and the label, and of no more.
 
-def person_digests(seam: Path, people: pd.DataFrame) -> list[str]:
-    """Return a hash a person of dataset, label and traits, which a bundle can keep.
-
-    The dataset's name and the label alone would take the first person of every
-    simulated study for the same one.
+    Whatever else participants.tsv says may be said otherwise the next time, and
+    the person would go for another one.
 
     Parameters
     ----------
     seam : Path
         Root of the features, whose dataset_description.json has the name.
-    people : DataFrame
-        ``Cohort.people``.
+    participants : sequence of str
+        With ``sub-``.
     """
     path = seam / "dataset_description.json"
     name = store.read_json(path).get("Name", "") if path.is_file() else ""
-    traits = [c for c in people.columns if c.lower() in TRAITS]
-    known = people[["participant_id", *traits]].astype(str)
-    return [
-        sha256("\t".join([name, *row]).encode()).hexdigest()
-        for row in known.itertuples(index=False, name=None)
-    ]
+    return [sha256(f"{name}\t{who}".encode()).hexdigest() for who in participants]
+
+
+def feature_digests(loaded: Any, described: Mapping[str, Any]) -> list[str] | None:
+    """Return a hash a row of brain features; None of a table.
+
+    No two people have the same brain features, and many the same age and sex or
+    site.
+
+    Parameters
+    ----------
+    loaded : rows
+        As ``Cohort.load`` returns them.
+    described : mapping
+        ``Cohort.describe`` of the same input.
+    """
+    return row_digests(loaded) if "regions" in described else None
 
 
 def training(
-    people: pd.DataFrame | Mapping[str, Any], digests: Sequence[str], who: np.ndarray
+    people: Mapping[str, Any], digests: Sequence[str] | None, who: np.ndarray
 ) -> list[dict[str, str]]:
     """Return the people learned from, a line a row of features.
 
@@ -45,38 +54,36 @@ def training(
     ----------
     people : mapping
         ``participant_id``, ``person`` and ``rows`` (person of each row).
-    digests : sequence of str
-        Of each row of features.
+    digests : sequence of str or None
+        ``feature_digests``.
     who : int array
         The people learned from.
     """
     learned = set(who.tolist())
-    return [
-        {
-            "participant_id": people["participant_id"][person],
-            "person": people["person"][person],
-            "digest": digest,
-        }
-        for person, digest in zip(people["rows"], digests, strict=True)
-        if person in learned
-    ]
+    lines = []
+    for row, person in enumerate(people["rows"]):
+        if person in learned:
+            line = {name: people[name][person] for name in ("participant_id", "person")}
+            lines.append(line if digests is None else line | {"digest": digests[row]})
+    return lines
 
 
 def seen(
     known: Sequence[Mapping[str, str]],
     persons: Sequence[str],
     rows: np.ndarray,
-    digests: Sequence[str],
+    digests: Sequence[str] | None,
 ) -> np.ndarray:
-    """Tell which people a model was fitted on: the same features, or the same person.
+    """Tell which people a model was fitted on: the same person, or the same features.
 
     Returns
     -------
     bool array of shape (n_people,)
     """
-    features = {one["digest"] for one in known}
-    before = {one.get("person") for one in known}
+    before = {one["person"] for one in known}
     found = np.array([person in before for person in persons], bool)
-    same = [digest in features for digest in digests]
-    found[rows[np.array(same, bool)]] = True
+    if digests is not None:
+        features = {one["digest"] for one in known}
+        same = [digest in features for digest in digests]
+        found[rows[np.array(same, bool)]] = True
     return found

@@ -151,7 +151,7 @@ def _crashed(name: str, crashes: Path, *, is_report: bool) -> Unit:
         last = lines[-1] if lines else "no traceback"
         hint = " This is a bug: please report it with that file." if is_bug else ""
         last = last.removeprefix("RuntimeError: ")
-        message = f"{last} (see {files[-1].name}).{hint}"
+        message = f"{last.removesuffix('.')} (see {files[-1].name}).{hint}"
     return Unit(
         unit=name, state="failed", message=message, is_report=is_report, is_bug=is_bug
     )

@@ -19,12 +19,6 @@ from bidsclf.workflows import _run, _staging
 
 ASKED = ("features", "atlases")  # settings that add files and change none
 
-WORDS = {  # of the pass: of the sidecars, where cohort and report look for them
-    "DenoiseStrategy": "Strategy",
-    "FramewiseDisplacementThreshold": "FDThreshold",
-    "MinimumCoverage": "MinCoverage",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanJob:
@@ -165,7 +159,7 @@ def to_output(found: ScanFeatures, job: ScanJob) -> derivatives.ScanOutput:
         quality=found.quality,
         motion=_motion(found),
         sources=tuple(derivatives.bids_uri(path, scan.dataset) for path in read),
-        meta={WORDS.get(name, name): value for name, value in found.meta.items()},
+        meta=found.meta,
     )
 
 

@@ -15,8 +15,7 @@ from bidsclf.files import store
 from bidsclf.folds import Fold, make_folds, to_table, whole
 from bidsclf.folds import notes as fold_notes
 from bidsclf.models._base import prepare_key
-from bidsclf.models._device import device_of
-from bidsclf.workflows import _analysis, _fits, _run, plugins
+from bidsclf.workflows import _analysis, _fits, _run, _work, plugins
 from bidsclf.workflows.interfaces import Fit, GroupPage, Merge, Prepare
 from bidsclf.workflows.plugins import nipype
 
@@ -70,15 +69,20 @@ def run_group(config: Config, *, command: str | None = None) -> int:
     NothingMatched
         Nobody is left to study.
     """
+    if config.run.reports_only:
+        return _draw_again(config, command)
     is_dry = config.run.dry_run
     with ExitStack() as stack:
         settings = replace(config.run, work_dir=None) if is_dry else config.run
-        work = stack.enter_context(plugins.work_folder(settings))
+        work = stack.enter_context(_work.work_folder(settings))
         cohort = build_cohort(_analysis.seam(config), config.cohort)
         folds = make_folds(cohort.people, config.folds)
-        jobs = plan(config, folds)
-        place = _place(config, cohort, work)
-        is_done = _analysis.is_done(config, place.key)
+        jobs = _fits.plan(config, folds)
+        key = _key(config, cohort)
+        name = f"group-{config.analysis.analysis_id}-{key[:12]}"
+        own = stack.enter_context(_work.own_folder(work, name, settings))
+        place = _place(config, own, key)
+        is_done = _analysis.is_done(config, key)
         if is_dry:
             _run.show(_forecast(config, cohort, jobs, is_done=is_done))
             return 0
@@ -95,43 +99,34 @@ def run_group(config: Config, *, command: str | None = None) -> int:
     return run.code
 
 
-def plan(config: Config, folds: list[Fold]) -> list[_fits.FitJob]:
-    """Return a fit for each model and fold, and one on everyone."""
-    folder = _analysis.folder_of(config).absolute() / "models"
-    jobs = []
-    for model in config.analysis.models:
-        names = [_fold_name(fold, config.folds.n_repeats) for fold in folds]
-        for number, name in enumerate([*names, "final"]):
-            jobs.append(
-                _fits.FitJob(
-                    unit=f"{model}_{name}",
-                    model=model,
-                    number=number,
-                    seed=config.folds.seed,
-                    device=device_of(model, config.analysis.device),
-                    bundle=str(folder / model / name),
-                )
-            )
-    return jobs
+def _draw_again(config: Config, command: str | None) -> int:
+    """Draw the page of an analysis that stands, from its tables alone."""
+    _analysis.check_drawable(config)
+    if config.run.dry_run:
+        _run.show([f"  {_analysis.folder_of(config) / 'report.html'}"])
+        return 0
+    with _run.recorded(config, command) as run, ExitStack() as stack:
+        work = stack.enter_context(_work.work_folder(config.run))
+        own = _work.own_folder(work, run.folder.name, config.run)
+        _report(run, _place(config, stack.enter_context(own), key=""))
+    return run.code
 
 
-def _fold_name(fold: Fold, n_repeats: int) -> str:
-    repeat = f"repeat-{fold.repeat:02d}_" if n_repeats > 1 else ""
-    return f"{repeat}fold-{fold.fold:02d}"
-
-
-def _place(config: Config, cohort: Cohort, work: Path) -> Place:
+def _key(config: Config, cohort: Cohort) -> str:
     files = [
         path
         for column in cohort.files
         for path in cohort.files[column]
         if isinstance(path, Path)
     ]
-    key = _analysis.key_of(config, cohort.people, files)
+    return _analysis.key_of(config, cohort.people, files)
+
+
+def _place(config: Config, work: Path, key: str) -> Place:
     return Place(
         seam=_analysis.seam(config).absolute(),
         analysis=_analysis.folder_of(config).absolute(),
-        work=work / f"group-{config.analysis.analysis_id}-{key[:12]}",
+        work=work,
         key=key,
     )
 
@@ -145,12 +140,11 @@ def _forecast(
     state = "done before" if is_done else "to do"
     head = f"{len(cohort.people)} people ({people}), {len(cohort.excluded)} excluded"
     folder = _analysis.folder_of(config)
-    tables = ("cohort", "folds", "predictions", "metrics", "comparisons")
-    names = [*(f"{name}.tsv" for name in tables), _analysis.ABOUT, "report.html"]
+    names = [*(f"{name}.tsv" for name in _analysis.TABLES), _analysis.ABOUT]
     return (
         [head, f"{len(jobs)} fits"]
         + [f"{job.unit}: {state}" for job in jobs]
-        + [f"  {folder / name}" for name in names]
+        + [f"  {folder / name}" for name in [*names, "report.html"]]
     )
 
 
@@ -204,9 +198,22 @@ def _fit(run: _run.Run, place: Place, jobs: list[_fits.FitJob]) -> None:
             crashes=run.folder,
             preload=[_fits.__name__, *preload],
         )
-    names = [*units, *(job.unit for job in jobs)]
-    for unit in _run.collect(names, place.notes, run.folder):
-        run.add([replace(unit, state="done before") if unit.unit in kept else unit])
+    causes = {}
+    for unit in _run.collect(units, place.notes, run.folder):
+        run.add([unit])
+        if unit.state == "failed":
+            causes[unit.unit.removeprefix("prepare-")] = unit.message
+    for job, unit in zip(
+        jobs,
+        _run.collect([job.unit for job in jobs], place.notes, run.folder),
+        strict=True,
+    ):
+        cause = causes.get(prepare_key(job.model))
+        if job.unit in kept:
+            unit = replace(unit, state="done before")
+        elif cause is not None:
+            unit = replace(unit, message=f"its input was not prepared: {cause}")
+        run.add([unit])
 
 
 def _forget(place: Place, units: Iterable[str]) -> None:

@@ -165,7 +165,6 @@ class Merge(SimpleInterface):
 
 class _GroupPageInput(_Versioned):
     analysis = traits.Str(mandatory=True, desc="folder of the analysis")
-    merged = traits.Str(desc="state of the tables: waits for them")
 
 
 class GroupPage(SimpleInterface):

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bidsclf.config import Config, to_plain
+from bidsclf.features._strategy import needs_aroma
 from bidsclf.files import derivatives, paths, status, store
 from bidsclf.files.discover import Discovery, discover, participants_table
 from bidsclf.scan import Scan
-from bidsclf.workflows import _run, _scans, _staging, plugins
+from bidsclf.workflows import _run, _scans, _staging, _work, plugins
 from bidsclf.workflows.plugins import nipype
 
 SCAN_GB, PAGE_GB = 0.5, 0.5  # peak of a node; ours, measured on 97 x 115 x 97 x 400
@@ -54,13 +55,13 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
     is_dry = config.run.dry_run
     with ExitStack() as stack:
         settings = replace(config.run, work_dir=None) if is_dry else config.run
-        work = stack.enter_context(plugins.work_folder(settings))
+        work = stack.enter_context(_work.work_folder(settings))
         atlases = _scans.load_atlases(config.extract)
         found = discover(
             config.bids_dir,
             config.derivatives,
             config.selection,
-            aroma=config.extract.denoise.strategy == "aroma",
+            aroma=needs_aroma(config.extract.denoise.strategy),
         )
         planned = plan(config, found.scans, atlases)
         if is_dry:
@@ -68,11 +69,14 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
             return 0
         run = stack.enter_context(_run.recorded(config, command))
         run.notes += found.notes
-        _tidy(config.output_dir)
+        _tidy(config.output_dir, found)
         _write_roots(config, found, atlases)
+        own = stack.enter_context(_work.own_folder(work, run.folder.name, settings))
         if not config.run.reports_only:
-            _extract(run, found, planned, work)
-        _draw(run, found, work)
+            is_kept = not config.run.clean_workdir
+            weights = (work if is_kept else own) / "weights"
+            _extract(run, found, planned, own / "notes", weights)
+        _draw(run, found, own / "notes")
     return run.code
 
 
@@ -123,9 +127,14 @@ def _forecast(
     return lines + [f"{bad.unit}: {bad.message}" for bad in found.problems]
 
 
-def _tidy(out: Path) -> None:
-    """Remove what killed jobs left; live jobs keep theirs."""
-    removed = _staging.sweep(out) + status.remove_partials(out)
+def _people(found: Discovery) -> list[str]:
+    units = [*(scan.name for scan in found.scans), *(b.unit for b in found.problems)]
+    return sorted({unit.partition("_")[0] for unit in units})
+
+
+def _tidy(out: Path, found: Discovery) -> None:
+    """Remove what killed jobs left here; live jobs keep theirs."""
+    removed = _staging.sweep(out) + status.remove_partials(out, _people(found))
     if removed:
         _run.LOG.info("removed %d half-written files of runs that ended", removed)
 
@@ -166,10 +175,10 @@ def _pipelines(datasets: Iterable[Path]) -> list[dict]:
 
 
 def _extract(
-    run: _run.Run, found: Discovery, planned: list[Planned], work: Path
+    run: _run.Run, found: Discovery, planned: list[Planned], notes: Path, weights: Path
 ) -> None:
     """Run a node for each scan that is to do, and note how each ended."""
-    out, notes = run.config.output_dir, work / run.folder.name / "notes"
+    out = run.config.output_dir
     for bad in found.problems:
         unit = _run.Unit(unit=bad.unit, state="failed", message=bad.message)
         _scans.write_failure(out, unit)
@@ -180,7 +189,7 @@ def _extract(
             message = CLASH if one.state == "failed" else ""
             run.add([_run.Unit(unit=one.unit, state=one.state, message=message)])
     todo = [one for one in planned if one.state == "to do"]
-    nodes = [_extract_node(run, one, notes, work / "weights") for one in todo]
+    nodes = [_extract_node(run, one, notes, weights) for one in todo]
     _execute(run, nodes, notes)
     _staging.sweep(out)  # of a worker that was killed
     ended = _run.collect([one.unit for one in todo], notes, run.folder)
@@ -205,13 +214,12 @@ def _extract_node(run: _run.Run, one: Planned, notes: Path, cache: Path) -> nipy
     return _node(run, shell, one.unit, SCAN_GB)
 
 
-def _draw(run: _run.Run, found: Discovery, work: Path) -> None:
+def _draw(run: _run.Run, found: Discovery, notes: Path) -> None:
     """Run a node for each page that has something new to show."""
     from bidsclf.workflows.interfaces import Page
 
-    out, notes = run.config.output_dir.absolute(), work / run.folder.name / "notes"
-    units = [*(scan.name for scan in found.scans), *(b.unit for b in found.problems)]
-    people = sorted({unit.partition("_")[0] for unit in units})
+    out = run.config.output_dir.absolute()
+    people = _people(found)
     old = _unchanged(run, people)
     names = {f"{who}_report": who for who in people if who not in old}
     nodes = [

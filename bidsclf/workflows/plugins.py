@@ -3,9 +3,7 @@
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from bidsclf.config import RunConfig
 from bidsclf.errors import ConfigError
+from bidsclf.workflows._run import KILLED
 
 os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1"}  # telemetry waits 10 s offline
 import nipype
@@ -85,11 +84,11 @@ class _Workers:
         if error is None:
             result = done.result()
         else:
-            words = "the worker was killed" if _is_broken(error) else repr(error)
-            hint = "out of memory? Lower --nprocs."
+            killed = f"{KILLED}; out of memory? Lower --nprocs."
+            words = killed if _is_broken(error) else repr(error)
             result = {
                 "result": None,
-                "traceback": [f"RuntimeError: {words}; {hint}\n"],
+                "traceback": [f"RuntimeError: {words}\n"],
                 "taskid": task,
             }
         if not _is_broken(error):
@@ -261,16 +260,3 @@ def _read_plugin(path: Path) -> dict[str, Any]:
 
 def _plugin_names(module: Any) -> Iterator[str]:
     return (n.removesuffix("Plugin") for n in dir(module) if n.endswith("Plugin"))
-
-
-@contextmanager
-def work_folder(settings: RunConfig) -> Iterator[Path]:
-    """Yield the work folder; one of our own making goes when the work is done."""
-    if settings.work_dir is None:
-        with tempfile.TemporaryDirectory(prefix="bidsclf-") as made:
-            yield Path(made)
-        return
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
-    yield settings.work_dir.absolute()
-    if settings.clean_workdir:
-        shutil.rmtree(settings.work_dir, ignore_errors=True)

@@ -13,11 +13,15 @@ from bidsclf.crossval import load_bundle, predict_people
 from bidsclf.errors import ConfigError, NothingMatched
 from bidsclf.files import store
 from bidsclf.models._base import Classifier, find, prepared
-from bidsclf.models._rows import row_digests, take
+from bidsclf.models._rows import take
 from bidsclf.workflows import _analysis, _persons, _run
 
-SEEN = "the model was fitted on this person, so its score would say nothing."
+SEEN = (
+    "the model was fitted on this person (the same label in a dataset of the same Name,"
+    " see dataset_description.json, or the same features); a score would say nothing."
+)
 THRESHOLD = 0.5  # a score at or above it gets the positive label
+LABEL = "Group on whose side of 0.5 the score lies; not a diagnosis"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,9 +115,9 @@ def _gather(config: Config) -> tuple[Path, Task]:
     loaded = cohort.load(find(variant).input)
     is_known = _persons.seen(
         context["training"],
-        _persons.person_digests(seam, cohort.people),
+        _persons.person_digests(seam, cohort.people["participant_id"]),
         cohort.rows,
-        row_digests(loaded),
+        _persons.feature_digests(loaded, context["feature"]),
     )
     return config.model, Task(
         model=model,
@@ -145,17 +149,19 @@ def _forecast(config: Config, task: Task, *, is_done: bool) -> list[str]:
 def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
     """Score the people whom the model does not know, and write the table."""
     people, rows = task.cohort.people, task.cohort.rows
-    new = np.flatnonzero(~task.is_known[rows])
-    x = prepared(task.variant, take(task.loaded, new))
-    scores = predict_people(task.model, x, rows[new], len(people))
-    table = people[["participant_id", "site"]].assign(
+    new = np.flatnonzero(~task.is_known)
+    asked = np.isin(rows, new)
+    x = prepared(task.variant, take(task.loaded, np.flatnonzero(asked)))
+    scores = predict_people(task.model, x, np.searchsorted(new, rows[asked]), len(new))
+    table = people[["participant_id", "site"]].iloc[new]
+    table = table.assign(
         model=task.variant,
         score=scores,
         label=[task.labels[str(int(score >= THRESHOLD))] for score in scores],
-    )[~task.is_known]
+    )
     about = _analysis.about(run, key, task.labels)
     folder = _analysis.open_folder(run.config, about)
-    path = _analysis.write_table(folder / "predictions.tsv", table)
+    path = _analysis.write_table(folder / "predictions.tsv", table, {"label": LABEL})
     about |= {"model": str(run.config.model), "refused": task.seen}
     about |= {"finished": _run.now().isoformat(), "n_people": len(table)}
     store.write_json(folder / _analysis.ABOUT, about)

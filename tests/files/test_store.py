@@ -92,6 +92,19 @@ def test_a_partial_of_another_machine_is_swept_when_old(tmp_path):
     assert status.remove_partials(tmp_path) == 1
 
 
+def test_a_sweep_below_some_folders_takes_what_all_share(tmp_path):
+    name = f"{store.PARTIAL}elsewhere-1-2-abcd.json"
+    places = ("", ".bidsclf/status", "sub-01/func", "logs/2026/x", "sub-02", "a/b")
+    for place in places:
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / name).touch()
+        os.utime(tmp_path / place / name, (0, 0))
+    assert status.remove_partials(tmp_path, ["sub-01", "sub-03"]) == 4
+    left = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob(name)}
+    assert left == {"sub-02", "a/b"}
+    assert status.remove_partials(tmp_path / "none", []) == 0
+
+
 def test_a_full_disk_says_what_to_do(tmp_path):
     with (
         pytest.raises(InputError, match=r"x\.tsv: not written .*free space"),

@@ -23,9 +23,17 @@ def series_of(rng, *, is_patient: bool, n_volumes: int = 60) -> np.ndarray:
 
 
 def make_people(
-    out: Path, labels: list[str], *, seed: int = 0, regions: tuple[str, ...] = REGIONS
+    out: Path,
+    labels: list[str],
+    *,
+    seed: int = 0,
+    regions: tuple[str, ...] = REGIONS,
+    name: str = "",
 ) -> pd.DataFrame:
-    """Write features and participants.tsv of controls and patients in turn."""
+    """Write features and participants.tsv of controls and patients in turn.
+
+    Each seed is a study of its own, unless it has a name.
+    """
     rng, rows = np.random.default_rng(seed), []
     for number, label in enumerate(labels):
         is_patient = number % 2 == 1
@@ -57,7 +65,8 @@ def make_people(
             }
         )
     people = pd.DataFrame(rows)
-    derivatives.write_roots(out, derivatives.Roots(participants=people))
+    roots = derivatives.Roots(name=name or f"Study {seed}", participants=people)
+    derivatives.write_roots(out, roots)
     return people
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bidsclf.config import AnalysisConfig, Config, FoldConfig, RunConfig
-from bidsclf.errors import ConfigError, FitError
+from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
 from bidsclf.workflows import _fits
@@ -93,6 +93,57 @@ def test_a_model_that_fails_leaves_the_others(people, monkeypatch):
     }
     assert set(store.read_table(analysis / "metrics.tsv")["model"]) == {"fc-svm"}
     assert "the loss is NaN" in (analysis / "report.html").read_text()
+
+
+def test_a_model_without_its_input_says_what_is_wrong_with_it(people):
+    table = people / "participants.tsv"
+    plain = store.read_table(table, text=True).drop(columns=["age", "sex"])
+    store.write_table(table, plain)
+    config = config_of(people, models=("fc-svm", "control-phenotype"))
+    assert run_group(config) == 4
+    failed = store.read_json(people / "derivatives/main/analysis.json")["failed"]
+    assert list(failed) == ["control-phenotype"]
+    assert "has no column age and none sex" in failed["control-phenotype"]
+    assert "there are: participant_id, site, diagnosis." in failed["control-phenotype"]
+    alone = config_of(people, models=("control-phenotype",), analysis_id="alone")
+    assert run_group(alone) == 4
+    failed = store.read_json(people / "derivatives/alone/analysis.json")["failed"]
+    assert "has no column age" in failed["control-phenotype"]
+
+
+def test_a_page_is_drawn_again_from_what_is_there(people, monkeypatch, capsys):
+    again = config_of(people, reports_only=True)
+    with pytest.raises(InputError, match=r"main has no cohort\.tsv.*no page"):
+        run_group(again)
+    assert run_group(config_of(people)) == 0
+    page = people / "derivatives/main/report.html"
+    before = page.read_text()
+    page.unlink()
+    monkeypatch.setattr(_fits, "fit_fold", None)  # nothing may be fitted
+    assert run_group(config_of(people, reports_only=True, dry_run=True)) == 0
+    assert "report.html" in capsys.readouterr().out
+    assert not page.exists()
+    assert run_group(again) == 0
+    assert page.read_text() == before
+    assert [unit["unit"] for unit in latest(people)["units"]] == ["report"]
+    about = people / "derivatives/main/analysis.json"
+    values = store.read_json(about)
+    del values["finished"]
+    store.write_json(about, values)
+    with pytest.raises(InputError, match="is not finished"):
+        run_group(again)
+
+
+def test_cleaning_leaves_what_others_put_into_the_work_folder(people, tmp_path):
+    work = tmp_path / "work"
+    (work / "group-other").mkdir(parents=True)
+    (work / "mine.txt").write_text("mine")
+    assert run_group(config_of(people, work_dir=work, clean_workdir=True)) == 0
+    assert {path.name for path in work.iterdir()} == {"group-other", "mine.txt"}
+    new = tmp_path / "new"
+    config = config_of(people, work_dir=new, clean_workdir=True, force=True)
+    assert run_group(config) == 0
+    assert not new.exists()
 
 
 def test_a_bug_leaves_a_crash_file_and_the_others(people, monkeypatch):

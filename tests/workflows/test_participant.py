@@ -226,6 +226,39 @@ def test_a_dry_run_writes_nothing(config, capsys):
     assert not config.output_dir.exists()
 
 
+def test_cleaning_leaves_what_others_put_into_the_work_folder(config, tmp_path):
+    work = tmp_path / "work"
+    (work / "weights").mkdir(parents=True)
+    (work / "weights" / "another-job.npz").write_text("in use")
+    (work / "mine.txt").write_text("mine")
+    before = sorted(work.rglob("*"))
+    assert run_participant(with_run(config, work_dir=work, clean_workdir=True)) == 0
+    assert sorted(work.rglob("*")) == before
+    new = tmp_path / "new"
+    settings = {"work_dir": new, "clean_workdir": True, "force": True}
+    assert run_participant(with_run(config, **settings)) == 0
+    assert not new.exists()
+    assert run_participant(with_run(config, work_dir=new, force=True)) == 0
+    assert list(new.glob("weights/*"))
+
+
+def test_a_job_looks_for_half_written_files_where_it_works(config, monkeypatch):
+    out, walked = config.output_dir, []
+    for name in ("sub-09/func", ".bidsclf/status", "derivatives/main"):
+        (out / name).mkdir(parents=True)
+    real = status.os.walk
+
+    def walk(top):
+        for found in real(top):
+            walked.append(str(found[0]))
+            yield found
+
+    monkeypatch.setattr(status.os, "walk", walk)
+    assert run_participant(config) == 0
+    assert {str(out), f"{out}/.bidsclf/status"} <= set(walked)
+    assert not [path for path in walked if "sub-09" in path or "main" in path]
+
+
 @pytest.mark.slow
 def test_workers_give_the_numbers_of_one_process(config):
     run_participant(config)

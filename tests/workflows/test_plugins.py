@@ -11,7 +11,7 @@ from nipype import Function, Node, Workflow
 
 from bidsclf.config import RunConfig
 from bidsclf.errors import ConfigError
-from bidsclf.workflows import plugins
+from bidsclf.workflows import _run, plugins
 
 
 def deed(deed, mark, seconds=0.0):
@@ -83,7 +83,17 @@ def test_a_killed_worker_fails_its_own_node_only(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} >= {"busy", "n0", "n1", "n2"}
     assert not (tmp_path / "dies").exists()
     (crash,) = crashes.iterdir()
-    assert "the worker was killed" in crash.read_text()
+    assert f"{_run.KILLED}; out of memory? Lower --nprocs." in crash.read_text()
+
+
+def test_only_a_killed_worker_is_told_to_lower_nprocs(tmp_path):
+    workers = plugins._Workers(1)
+    answer = workers.submit(deed, lambda: None, False, 1).result(60)  # not picklable
+    workers.shutdown()
+    (text,) = answer["traceback"]
+    assert "ickle" in text
+    assert "--nprocs" not in text
+    assert plugins.KILLED not in text
 
 
 def test_workers_have_few_threads(tmp_path):

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bidsclf.config import AnalysisConfig, Config, FoldConfig, RunConfig
+from bidsclf.config import AnalysisConfig, CohortConfig, Config, FoldConfig, RunConfig
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files import store
 from bidsclf.workflows import _persons
 from bidsclf.workflows.group import run_group
 from bidsclf.workflows.predict import run_predict
 
+MODELS = ("fc-svm", "control-site", "control-phenotype")
 FINAL = Path("derivatives", "main", "models", "fc-svm", "final")
 
 
@@ -27,7 +28,7 @@ def trained(write_people, tmp_path_factory):
         output_dir=out,
         level="group",
         folds=FoldConfig(n_folds=2),
-        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
+        analysis=AnalysisConfig(models=MODELS, n_bootstrap=100, device="cpu"),
     )
     assert run_group(config) == 0
     return out
@@ -110,13 +111,52 @@ def test_a_model_must_be_given(trained, tmp_path):
         run_predict(replace(config_of(tmp_path, trained), model=tmp_path))
 
 
-def test_the_same_label_in_another_study_is_another_person(tmp_path):
-    people = pd.DataFrame({"participant_id": ["sub-01"], "age": [20.5], "Sex": ["F"]})
-    hashes = set()
-    for name, age in (("A", 20.5), ("B", 20.5), ("A", 21.5), ("A", 20.5)):
+def test_a_person_is_a_label_in_a_named_study_and_nothing_more(tmp_path):
+    hashes = []
+    for name in ("A", "B", "A"):
         store.write_json(tmp_path / "dataset_description.json", {"Name": name})
-        hashes |= set(_persons.person_digests(tmp_path, people.assign(age=age)))
-    assert len(hashes) == 3
+        hashes.append(_persons.person_digests(tmp_path, ["sub-01", "sub-02"]))
+    assert hashes[0] == hashes[2]
+    assert len({one for study in hashes for one in study}) == 4
+
+
+@pytest.mark.parametrize("change", ["order", "age", "text", "site"])
+def test_no_other_table_of_people_hides_who_was_learned_from(
+    trained, tmp_path, write_people, change
+):
+    table = write_people(tmp_path, ["03", "04"], seed=5, name="Study 0")  # other runs
+    changed = {
+        "order": table[["participant_id", "sex", "age", "site", "diagnosis"]],
+        "age": table.drop(columns="age"),
+        "text": table.assign(age=table["age"].astype(float)),
+        "site": table.assign(scanner=["x", "y"]),
+    }[change]
+    changed.to_csv(tmp_path / "participants.tsv", sep="\t", index=False)
+    config = config_of(tmp_path, trained)
+    config = replace(config, cohort=CohortConfig(site_column="scanner"))
+    with pytest.raises(NothingMatched, match="fitted on all 2 people"):
+        run_predict(config)
+
+
+@pytest.mark.parametrize("model", ["control-site", "control-phenotype"])
+def test_people_of_one_site_and_age_are_not_one_person(
+    trained, tmp_path, write_people, model
+):
+    table = write_people(tmp_path, ["80", "81"], seed=5)
+    known = pd.read_csv(trained / "participants.tsv", sep="\t")
+    table[["age", "sex", "site"]] = known[["age", "sex", "site"]][:2]
+    table.to_csv(tmp_path / "participants.tsv", sep="\t", index=False)
+    config = replace(
+        config_of(tmp_path, trained),
+        model=trained / "derivatives" / "main" / "models" / model / "final",
+    )
+    assert run_predict(config) == 0
+    assert len(predictions(tmp_path)) == 2
+    context = store.read_json(config.model / "model.json")["context"]
+    assert {name for one in context["training"] for name in one} == {
+        "participant_id",
+        "person",
+    }
 
 
 def test_a_person_is_known_by_label_or_by_features():
@@ -124,3 +164,13 @@ def test_a_person_is_known_by_label_or_by_features():
     rows = np.array([0, 1, 2, 2])
     found = _persons.seen(known, ["p", "q", "r"], rows, ["x", "y", "z", "d"])
     assert found.tolist() == [True, False, True]
+    found = _persons.seen([{"person": "p"}], ["p", "q", "r"], rows, None)
+    assert found.tolist() == [True, False, False]
+
+
+def test_the_columns_say_what_a_score_and_a_label_are(trained, tmp_path, write_people):
+    write_people(tmp_path, ["90", "91"], seed=3)
+    assert run_predict(config_of(tmp_path, trained)) == 0
+    said = store.read_json(tmp_path / "derivatives" / "new" / "predictions.json")
+    assert "not a calibrated probability" in said["score"]["Description"]
+    assert "not a diagnosis" in said["label"]["Description"]
