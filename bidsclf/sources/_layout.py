@@ -52,13 +52,15 @@ def truth(config: StudyConfig) -> dict[str, Any]:
             {name: getattr(site, name) for name in site.__slots__}
             for site in _study.sites(config)
         ],
-        "edges": _truth_edges().to_dict("records"),
+        "edges": _truth_edges(config).to_dict("records"),
     }
 
 
-def _truth_edges() -> pd.DataFrame:
+def _truth_edges(config: StudyConfig) -> pd.DataFrame:
+    """Return the edges that differ in patients: none without an effect."""
     words = {-1: "weaker", 1: "stronger"}
-    rows = [(edge.a, edge.b, words[edge.sign]) for edge in _study.edges()]
+    edges = _study.edges() if config.effect else ()
+    rows = [(edge.a, edge.b, words[edge.sign]) for edge in edges]
     return pd.DataFrame(rows, columns=["region_a", "region_b", "patients"])
 
 
@@ -94,7 +96,7 @@ def write_study(out: Path, config: StudyConfig) -> None:
     store.write_text(out / FMRIPREP / ".bidsignore", "\n".join(IGNORED) + "\n")
     store.write_table(out / "participants.tsv", _study.people(config))
     store.write_json(out / "participants.json", COLUMNS)
-    store.write_table(out / "code" / "truth_edges.tsv", _truth_edges())
+    store.write_table(out / "code" / "truth_edges.tsv", _truth_edges(config))
 
 
 def run_entities(config: StudyConfig, participant: str) -> list[dict[str, str]]:

@@ -79,6 +79,15 @@ def test_confounds_are_taken_from_the_image(study):
     assert np.isnan(found[0])
 
 
+def test_the_truth_names_edges_only_where_there_is_an_effect(study, tmp_path):
+    _layout.write_study(tmp_path, StudyConfig(effect=0.0))
+    for out, n_edges in ((study, len(_study.edges())), (tmp_path, 0)):
+        assert len(store.read_json(out / _layout.TRUTH)["edges"]) == n_edges
+        table = store.read_table(out / "code" / "truth_edges.tsv")
+        assert list(table) == ["region_a", "region_b", "patients"]
+        assert len(table) == n_edges
+
+
 def test_people_of_another_seed_are_of_another_dataset(study, tmp_path):
     _layout.write_study(tmp_path, StudyConfig(seed=3, n_sites=2, n_subjects=4))
     for root in (Path(), FMRIPREP):
