@@ -5,10 +5,19 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from bidsclf.errors import InputError
+
+MAX_TR_S = 20.0  # a larger one is in milliseconds; ours
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
     """One preprocessed run.
+
+    Raises
+    ------
+    InputError
+        The repetition time is not one in seconds.
 
     Attributes
     ----------
@@ -39,6 +48,15 @@ class Scan:
     tr_s: float
     metadata: dict[str, Any] = field(default_factory=dict)
     dataset: Path
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tr_s < MAX_TR_S:
+            hint = " Milliseconds?" if self.tr_s >= MAX_TR_S else ""
+            raise InputError(
+                f"{self.bold.name.partition('.')[0]}.json: RepetitionTime is"
+                f" {self.tr_s:g}; BIDS gives it in seconds, so 0 < TR < {MAX_TR_S:g}."
+                f"{hint} Mend the sidecar."
+            )
 
     @property
     def name(self) -> str:

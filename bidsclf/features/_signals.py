@@ -22,7 +22,6 @@ from bidsclf.features._voxels import VoxelMoments
 from bidsclf.features._weights import RegionWeights, weights
 from bidsclf.scan import Scan
 
-MAX_TR_S = 20.0  # above it, a repetition time is in another unit; ours
 SAME_MM = 1e-2  # affines that differ less are one grid; ours
 
 
@@ -68,7 +67,6 @@ def read_signals(
         The image, its mask, its confounds or an atlas cannot be used; the
         message says which and why.
     """
-    _check_tr(scan)
     atlases = tuple(load_atlas(atlas) for atlas in config.atlases)
     notes = [note for atlas in atlases if (note := check_space(atlas, scan.space))]
     with open_volumes(scan.bold) as reader:
@@ -99,14 +97,6 @@ def read_signals(
         tsnr=None if mask is None else voxels.tsnr(),
         notes=tuple(notes),
     )
-
-
-def _check_tr(scan: Scan) -> None:
-    if not 0 < scan.tr_s < MAX_TR_S:
-        raise InputError(
-            f"{scan.bold.name}: RepetitionTime is {scan.tr_s:g}; BIDS gives it in"
-            f" seconds, so 0 < TR < {MAX_TR_S:g}. Milliseconds? Mend the sidecar."
-        )
 
 
 def _notes(scan: Scan, reader: VolumeReader) -> list[str]:

@@ -8,7 +8,6 @@ from bidsclf.errors import InputError
 from bidsclf.files import paths, store
 
 NUMBERED = ("run", "echo")  # indices: run-01 is run-1
-MAX_TR_S = 20.0  # a larger one is in milliseconds; ours
 OWN = ("space", "cohort", "res", "desc", "echo", "part")  # not in a raw name
 
 
@@ -130,12 +129,12 @@ def read_metadata(
 
 
 def repetition_time(fields: Mapping[str, Any], image: Path) -> float:
-    """Return the repetition time in seconds.
+    """Return the repetition time as given; a Scan checks its unit.
 
     Raises
     ------
     InputError
-        It is absent, not a number, or not in seconds.
+        It is absent or not a number.
     """
     name = image.name.partition(".")[0] + ".json"
     if "RepetitionTime" not in fields:
@@ -148,11 +147,5 @@ def repetition_time(fields: Mapping[str, Any], image: Path) -> float:
         raise InputError(
             f"{name}: RepetitionTime is {tr_s!r}; it is a number of seconds."
             " Write it without quotes."
-        )
-    if not 0 < tr_s < MAX_TR_S:
-        hint = " Milliseconds?" if tr_s >= MAX_TR_S else ""
-        raise InputError(
-            f"{name}: RepetitionTime is {tr_s:g}; BIDS gives it in seconds, so"
-            f" 0 < TR < {MAX_TR_S:g}.{hint}"
         )
     return float(tr_s)

@@ -237,11 +237,6 @@ def test_a_table_of_another_length_is_refused(scan, voxels):
         extract_scan(short, settings(scan))
 
 
-def test_milliseconds_are_refused(scan):
-    with pytest.raises(InputError, match=r"RepetitionTime is 2000; .*Milliseconds"):
-        extract_scan(replace(scan, tr_s=2000.0), settings(scan))
-
-
 def test_a_header_that_disagrees_about_time_is_noted(scan):
     found = extract_scan(replace(scan, tr_s=1.5), settings(scan))
     assert "1.5 s, was taken; the image's header says 2 s" in " ".join(found.notes)
