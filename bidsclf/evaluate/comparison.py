@@ -178,6 +178,12 @@ def comparisons_table(predictions: pd.DataFrame) -> pd.DataFrame:
     ------
     InputError
         The table is not one of predictions.
+
+    Notes
+    -----
+    A model that knows nothing, as a control may, scores below 0.5 in stratified
+    folds: what is more frequent in training is less so in the test. To exceed
+    such a control is no evidence; the report asks for an AUC above 0.5 as well.
     """
     check(predictions)
     pooled = pool(predictions).set_index("participant_id")
