@@ -35,7 +35,8 @@ BY_PATH = (
 BY_NAME = ("aal", "aal3", "power264", "dosenbach160")
 N_MAPS = 40  # MSDL has 39
 PEERS = ("gunzip", "ours-7", "ours-1", "nilearn-1", "ours-maps", "nilearn-maps")
-SHARED = Path(__file__).parents[2] / "shared"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("BIDSCLF_SHARED", ROOT.parent / "shared"))
 
 
 def main() -> int:
@@ -45,8 +46,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "int16"])
     parser.add_argument("--only", nargs="+", choices=PEERS, default=PEERS)
-    shared = os.environ.get("BIDSCLF_SHARED", SHARED)
-    parser.add_argument("--shared", type=Path, default=Path(shared))
+    parser.add_argument("--shared", type=Path, default=SHARED, help="holds data/")
     parser.add_argument("--measure", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--bold", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -72,7 +72,9 @@ def compare(args: argparse.Namespace) -> int:
         for _ in range(args.rounds):
             for peer in args.only:
                 runs[peer].append(once(peer, bold, args))
-        passed &= report(f"{bold.name}, {args.volumes} volumes", first, runs)
+        n_atlases = len(seven(args.shared))
+        title = f"{bold.name}, {args.volumes} volumes; ours-7 has {n_atlases} atlases"
+        passed &= report(title, first, runs)
         print_agreement(args.folder)
     return 0 if passed else 1
 
@@ -111,7 +113,7 @@ def check(best: dict[str, dict[str, float]]) -> bool:
     ]
     peaks = [row["peak"] for name, row in best.items() if name.startswith("ours")]
     results.append(("peak memory of ours, MB", max(peaks), "<=", 300.0))
-    if "gunzip" in best:
+    if {"gunzip", "ours-7"} <= best.keys():
         ratio = best["ours-7"]["cpu"] / best["gunzip"]["cpu"]
         print(f"      7 atlases / gunzip alone, processor time: {ratio:.2f}")
     passed = True
@@ -168,16 +170,14 @@ def prepared(peer: str, bold: Path, folder: Path, shared: Path) -> Callable:
         return partial(gunzip, igzip_of(), bold)
     if who == "nilearn":
         return nilearn(what, bold, folder)
-    seven = [*BY_NAME, *(str(shared / "data" / "atlases" / name) for name in BY_PATH)]
-    atlases = {"7": seven, "1": ["aal"], "maps": [str(folder / "blobs.nii.gz")]}
-    return ours([a for a in atlases[what] if usable(a)], bold, folder)
+    atlases = {"1": ["aal"], "maps": [str(folder / "blobs.nii.gz")]}
+    return ours(atlases.get(what) or seven(shared), bold, folder)
 
 
-def usable(atlas: str) -> bool:
-    there = "/" not in atlas or Path(atlas).is_file()
-    if not there:
-        print(f"{atlas} is absent, so fewer atlases are measured", file=sys.stderr)
-    return there
+def seven(shared: Path) -> list[str]:
+    """Return names and paths of the atlases; those without a file are left out."""
+    paths = [shared / "data" / "atlases" / name for name in BY_PATH]
+    return [*BY_NAME, *(str(path) for path in paths if path.is_file())]
 
 
 def igzip_of() -> ModuleType:
