@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "bidsclf"
 FLOORS = (  # lower floors first; a part imports only from floors below its own
     {"__init__", "__version__", "errors"},
     {"options"},
-    {"checks"},
+    {"checks", "dataset"},
     {"config", "scan"},
     {"files", "features", "models", "harmonize", "folds", "evaluate", "arguments"},
     {"sources", "cohort", "crossval", "interpret"},

@@ -258,7 +258,27 @@ def test_a_group_that_reads_its_output_may_work_in_it(folders, tmp_path):
     )
     assert made.run.work_dir == Path(bids, "derivatives/out/w")
     found = problems(bids, tmp_path, "participant", "-w", f"{bids}/work")
-    assert "lies inside BIDS_DIR" in found[0]
+    assert "lies inside BIDS_DIR" in " ".join(found)
+
+
+@pytest.mark.parametrize("level", ["participant", "group"])
+def test_an_output_that_holds_the_input_is_refused(folders, tmp_path, level):
+    assert "holds BIDS_DIR" in problems(folders[0], tmp_path, level)[0]
+    (tmp_path / "out" / "fmriprep").mkdir(parents=True)
+    words = [*folders, level, "-d", f"fmriprep={tmp_path}/out/fmriprep"]
+    assert ("holds -d" in problems(*words)[0]) == (level == "participant")
+
+
+@pytest.mark.parametrize("level", ["participant", "group"])
+@pytest.mark.parametrize("own", ['{"Name": "fMRIPrep"}', "null", '{"Version": "1"}'])
+def test_a_dataset_of_another_is_not_written_over(folders, level, own):
+    out = Path(folders[1])
+    out.mkdir()
+    path = out / "dataset_description.json"
+    path.write_text(f'{{"Name": "theirs", "GeneratedBy": [{own}]}}')
+    assert "is a dataset that bidsclf did not write" in problems(*folders, level)[0]
+    path.write_text(f'{{"GeneratedBy": [{own}, {{"Name": "bidsclf"}}]}}')
+    assert config(*folders, level).output_dir == out
 
 
 def test_predictions_have_no_page_to_draw_again(folders, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsclf.arguments.table import listed, settings
+from bidsclf.dataset import why_not_ours
 from bidsclf.options import did_you_mean
 
 MUST_EXIST = ("--bids-filter-file", "--nipype-plugin-file", "--derivatives", "--model")
@@ -99,6 +100,19 @@ def _over_others(plain: dict[str, Any]) -> Iterator[str]:
         yield _above(work, f"OUTPUT_DIR {out}")
 
 
+def _taken(plain: dict[str, Any]) -> Iterator[str]:
+    """Keep the output out of folders that hold what is somebody else's."""
+    out = _resolved(plain.get("output_dir"))
+    if out is None:
+        return
+    for title, path in {"BIDS_DIR": "bids_dir", "-d": "derivatives"}.items():
+        given = _resolved(plain.get(path))
+        if given is not None and out in given.parents:
+            yield f"OUTPUT_DIR {out} holds {title} {given}. Name a folder of its own."
+    if problem := why_not_ours(out):
+        yield f"OUTPUT_DIR {problem}"
+
+
 def _is_in_output(work: Path, out: Path | None, given: Path) -> bool:
     """Tell whether the work folder is in the input only because the output is.
 
@@ -138,5 +152,5 @@ def _unknown_names(plain: dict[str, Any]) -> Iterator[str]:
 
 def disk_problems(plain: dict[str, Any]) -> list[str]:
     """Return what is missing, not writable or inside the input, one a line."""
-    checks = (_missing_files, _unwritable, _unknown_names)
+    checks = (_missing_files, _unwritable, _taken, _unknown_names)
     return [problem for check in checks for problem in check(plain)]

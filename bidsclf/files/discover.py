@@ -11,6 +11,7 @@ from bidsclf.config import SelectionConfig
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files import filters, index, paths, sidecars, store
 from bidsclf.files.filters import Image
+from bidsclf.files.roster import read_roster
 from bidsclf.scan import Scan
 
 DESCS = {False: "preproc", True: "smoothAROMAnonaggr"}  # fMRIPrep 20.2 to 25
@@ -79,7 +80,8 @@ def discover(
         problems += [Problem(f"sub-{label}", message) for label, message in absent]
     else:
         notes = [*notes, *(f"sub-{label}: {message}" for label, message in absent)]
-    return Discovery(tuple(scans), tuple(problems), (*notes, *doubled))
+    said = _roster(root, raw)[2]
+    return Discovery(tuple(scans), tuple(problems), (*notes, *doubled, *said))
 
 
 def _nothing(root: Path, found: Sequence[Image], desc: str) -> str:
@@ -205,32 +207,15 @@ def participants_table(
     """Return the whole table of people, as text, and what its columns mean.
 
     The raw dataset's table, else the derivative dataset's, else the folders;
-    whoever has a folder and no row gets a row.
-
-    Raises
-    ------
-    InputError
-        The table is unreadable, or has no ``participant_id``.
+    whoever has a folder and no row gets a row. A table that cannot be used is
+    noted by ``discover``.
     """
     root, raw, _ = index.find_roots(bids_dir, derivatives)
-    table = pd.DataFrame({"participant_id": pd.Series(dtype=str)})
-    columns: dict[str, Any] = {}
-    for place in (raw, root):
-        path = place / "participants.tsv" if place is not None else None
-        if path is not None and path.exists():
-            table = store.read_table(path, text=True)
-            sidecar = path.with_suffix(".json")
-            columns = store.read_json(sidecar) if sidecar.exists() else {}
-            break
-    if "participant_id" not in table:
-        raise InputError(
-            f"{path}: no column 'participant_id', which names each person as sub-01;"
-            f" there are: {', '.join(table.columns)}. Rename the column."
-        )
-    bare = table["participant_id"].map(lambda label: filters.bare("sub", str(label)))
-    table = table.assign(participant_id="sub-" + bare)
-    new = sorted(
-        {f"sub-{label}" for label in index.labels(root)} - {*table["participant_id"]}
-    )
-    rows = pd.DataFrame({"participant_id": new})
-    return pd.concat([table, rows], ignore_index=True) if new else table, columns
+    return _roster(root, raw)[:2]
+
+
+def _roster(
+    root: Path, raw: Path | None
+) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+    places = [place for place in (raw, root) if place is not None]
+    return read_roster(places, index.labels(root))

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bidsclf import __version__
-from bidsclf.errors import InputError
+from bidsclf.dataset import OURS, why_not_ours
+from bidsclf.errors import ConfigError
 from bidsclf.files import paths, store
+from bidsclf.files.roster import write_roster
 
 BIDS_VERSION = "1.11.1"
 IGNORED = (  # no trailing slash: the validator's patterns for folders have none
@@ -114,8 +116,8 @@ def write_roots(out: Path, roots: Roots) -> list[Path]:
     """Write the files at the root of a dataset, and keep what others wrote there.
 
     Many jobs may do so at the same moment: each file is renamed into place, and
-    every job writes the same bytes. People, descriptions and links that another
-    run left there stay.
+    every job writes the same bytes. What another run or the user left there of
+    people, descriptions and links stays.
 
     Parameters
     ----------
@@ -127,33 +129,28 @@ def write_roots(out: Path, roots: Roots) -> list[Path]:
     -------
     list of Path
         The files, whether they changed or not.
+
+    Raises
+    ------
+    ConfigError
+        The folder is a dataset that bidsclf did not write; nothing is written.
+    InputError
+        The table of people has no ``participant_id``, or the disk refuses.
     """
+    if problem := why_not_ours(out):
+        raise ConfigError(problem)
     written = [
         _write_description(out, roots),
-        _text(out / ".bidsignore", "\n".join(IGNORED) + "\n"),
-        _text(out / "README.md", README.format(name=roots.name)),
+        store.keep_text(out / ".bidsignore", "\n".join(IGNORED) + "\n"),
+        store.keep_text(out / "README.md", README.format(name=roots.name)),
     ]
     for atlas in roots.atlases:
         written += _write_atlas(out, atlas)
     if roots.descriptions:
         written.append(_write_descriptions(out, roots.descriptions))
     if roots.participants is not None:
-        written += _write_participants(out, roots.participants, roots.columns)
+        written += write_roster(out, roots.participants, roots.columns)
     return written
-
-
-def _text(path: Path, text: str) -> Path:
-    """Write text unless the file already holds it."""
-    try:
-        same = path.read_text(encoding="utf-8") == text
-    except (OSError, ValueError):
-        same = False
-    return path if same else store.write_text(path, text)
-
-
-def _keep(path: Path, values: Mapping[str, Any]) -> Path:
-    """Write JSON unless the file already holds it."""
-    return _text(path, store.to_json(values))
 
 
 def _shared(
@@ -170,7 +167,7 @@ def _shared(
     folder = out / ".bidsclf" / kind
     for name, part in parts.items():
         note = {"name": name, "part": part}
-        _keep(folder / f"{paths.label(name)}.json", note)
+        store.keep_json(folder / f"{paths.label(name)}.json", note)
     while True:
         names = sorted(folder.glob("[!.]*.json"))
         notes = [store.read_json(name) for name in names]
@@ -192,7 +189,7 @@ def _write_description(out: Path, roots: Roots) -> Path:
                 k.partition(" ")[2]: v for k, v in known.items() if k.startswith(kind)
             }
 
-        links, own = those("link"), {"Name": "bidsclf", "Version": __version__}
+        links, own = those("link"), {"Name": OURS, "Version": __version__}
         fields = {
             "Name": roots.name,
             "BIDSVersion": BIDS_VERSION,
@@ -200,7 +197,7 @@ def _write_description(out: Path, roots: Roots) -> Path:
             "GeneratedBy": [own, *those("pipeline").values()],
         }
         links = {"DatasetLinks": links} if links else {}
-        return _keep(out / "dataset_description.json", fields | links)
+        return store.keep_json(out / "dataset_description.json", fields | links)
 
     return _shared(out, "description", parts, write)
 
@@ -215,8 +212,8 @@ def _write_atlas(out: Path, atlas: AtlasOutput) -> list[Path]:
     )
     meta = {"Name": label} | dict(atlas.meta)
     return [
-        _keep(out / f"atlas-{label}_description.json", meta),
-        _text(out / f"{stem}_dseg.tsv", store.to_tsv(table)),
+        store.keep_json(out / f"atlas-{label}_description.json", meta),
+        store.keep_text(out / f"{stem}_dseg.tsv", store.to_tsv(table)),
     ]
 
 
@@ -226,27 +223,6 @@ def _write_descriptions(out: Path, descriptions: Mapping[str, str]) -> Path:
 
     def write(known: dict[str, Any]) -> Path:
         table = pd.DataFrame({"desc_id": known.keys(), "description": known.values()})
-        return _text(out / "descriptions.tsv", store.to_tsv(table))
+        return store.keep_text(out / "descriptions.tsv", store.to_tsv(table))
 
     return _shared(out, "descriptions", parts, write)
-
-
-def _write_participants(
-    out: Path, people: pd.DataFrame, columns: Mapping[str, Any]
-) -> list[Path]:
-    """Write participants.tsv and .json; nobody who is there already is lost."""
-    path, sidecar = out / "participants.tsv", out / "participants.json"
-    if "participant_id" not in people:
-        raise InputError(
-            f"the table of people has the columns {list(people.columns)};"
-            " 'participant_id' is required."
-        )
-    if path.exists():
-        before = store.read_table(path, text=True)
-        gone = ~before["participant_id"].isin(people["participant_id"])
-        if gone.any():
-            people = pd.concat([people, before[gone]], ignore_index=True)
-    _text(path, store.to_tsv(people))
-    before = store.read_json(sidecar) if sidecar.exists() else {}
-    known = {name: text for name, text in before.items() if name in people}
-    return [path, _keep(sidecar, known | dict(columns))]

@@ -90,6 +90,20 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+def keep_text(path: Path, text: str) -> Path:
+    """Write text unless the file already holds it."""
+    try:
+        same = path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        same = False
+    return path if same else write_text(path, text)
+
+
+def keep_json(path: Path, values: Any) -> Path:
+    """Write JSON unless the file already holds it."""
+    return keep_text(path, to_json(values))
+
+
 def to_json(values: Any) -> str:
     """Return JSON as it is written: indented, in the order given."""
     return json.dumps(values, indent=2, ensure_ascii=False, default=_plain) + "\n"
@@ -113,9 +127,11 @@ def read_json(path: Path) -> Any:
     """Read JSON; a file that is not JSON is an InputError that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
         raise InputError(
-            f"{path}: not readable JSON ({error}). Mend or remove it.{absent(path)}"
+            f"{path}: not readable JSON ({error}). Mend or remove it."
         ) from error
 
 
@@ -164,11 +180,12 @@ def read_table(path: Path, *, text: Sequence[str] | bool = ()) -> pd.DataFrame:
             f"{path}: byte {error.start} is not UTF-8, which BIDS tables are."
             " Save the table again as UTF-8."
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
         raise InputError(
             f"{path}: not a readable table ({error})."
             " A BIDS table has a header line and tab-separated columns."
-            f"{absent(path)}"
         ) from error
 
 
@@ -182,6 +199,16 @@ def _check_header(path: Path) -> None:
             f"{path}: column {', '.join(map(repr, twice))} occurs more than once."
             " Each column has its own name: rename or remove the others."
         )
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Return what to raise when the system does not give a file."""
+    advice = absent(path) or (
+        " Check who may read it, and every folder above it."
+        if isinstance(error, PermissionError)
+        else ""
+    )
+    return InputError(f"{path}: not readable ({error.strerror}).{advice}")
 
 
 def absent(path: Path) -> str:

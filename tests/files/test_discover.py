@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bidsclf.config import SelectionConfig
-from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.errors import ConfigError, NothingMatched
 from bidsclf.files import index, store
 from bidsclf.files.discover import discover, participants, participants_table
 
@@ -534,8 +534,33 @@ def test_a_dataset_without_a_table_has_its_folders(root):
     assert columns == {}
 
 
-def test_a_table_without_names_is_refused(root):
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (b"id\tage\n01\t9\n", "no column 'participant_id'"),
+        ("participant_id\tname\nsub-01\tZo\xe9\n".encode("latin-1"), "not UTF-8"),
+        (b"", "not a readable table"),
+    ],
+)
+def test_a_table_that_cannot_be_used_stops_no_scan(root, content, note):
     add_run(root, "sub-01_task-rest")
-    (root / "participants.tsv").write_text("id\tage\n01\t9\n")
-    with pytest.raises(InputError, match="no column 'participant_id'"):
-        participants_table(root, None)
+    (root / "participants.tsv").write_bytes(content)
+    found = discover(root, None, select())
+    assert len(found.scans) == 1
+    assert any(note in said for said in found.notes)
+    table, _ = participants_table(root, None)
+    assert table["participant_id"].tolist() == ["sub-01"]
+
+
+def test_each_person_has_one_row_and_contradictions_are_said(root):
+    add_run(root, "sub-01_task-rest")
+    rows = ["sub-01\t9", "01\t9", "sub-02\t8", "sub-02\t7", "n/a\t6"]
+    (root / "participants.tsv").write_text("\n".join(["participant_id\tage", *rows]))
+    (root / "participants.json").write_text("[]")
+    table, columns = participants_table(root, None)
+    assert table.to_numpy().tolist() == [["sub-01", "9"], ["sub-02", "8"]]
+    assert columns == {}
+    notes = " ".join(discover(root, None, select()).notes)
+    assert "more than one row for sub-02, which differ" in notes
+    assert "1 rows without participant_id" in notes
+    assert "sub-01" not in notes
