@@ -11,7 +11,11 @@ import pandas as pd
 from bidsclf.config import CohortConfig
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files import inputs
-from bidsclf.files.agreement import common_preprocessing, common_regions
+from bidsclf.files.agreement import (
+    common_preprocessing,
+    common_regions,
+    differences,
+)
 from bidsclf.files.choice import choose_scans, scans_of
 from bidsclf.files.people import (
     ID,
@@ -122,15 +126,18 @@ class Cohort:
             The message lists what differs.
         """
         mine = self.describe(described["input"])
-        names = [n for n in ("regions", "shape", "preprocessing") if n in described]
-        differ = [name for name in names if mine.get(name) != described[name]]
-        if differ:
-            shown = "; ".join(
-                f"{name} {str(described[name])[:60]} against {str(mine.get(name))[:60]}"
-                for name in differ
-            )
+        differ = [
+            f"{name} {str(described[name])[:60]} against {str(mine.get(name))[:60]}"
+            for name in ("regions", "shape")
+            if name in described and mine.get(name) != described[name]
+        ]
+        if "preprocessing" in described:
+            made = mine.get("preprocessing", {})
+            differ.append(differences(described["preprocessing"], made))
+        if any(differ):
             raise InputError(
-                f"the model was fitted on other features than these: {shown}."
+                "the model was fitted on other features than these:"
+                f" {'; '.join(filter(None, differ))}."
                 " Run the participant level with the settings of the model."
             )
 

@@ -11,6 +11,7 @@ import pytest
 from bidsclf.cohort import build_cohort, load_people
 from bidsclf.config import CohortConfig
 from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.files import store
 from bidsclf.files.choice import _matching
 from bidsclf.files.derivatives import (
     AtlasOutput,
@@ -19,6 +20,7 @@ from bidsclf.files.derivatives import (
     write_features,
     write_roots,
 )
+from bidsclf.files.inputs import covariances
 
 REGIONS = ("insula", "cuneus", "caudate", "pons")
 PEOPLE = pd.DataFrame(
@@ -349,6 +351,50 @@ def test_people_with_other_preprocessing_are_named(tmp_path, study):
         build_cohort(tmp_path, CohortConfig())
 
 
+DIGEST = {"Strategy": "simple", "SmoothingFWHM": 0, "StrategyDigest": "a"}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"StrategyDigest": "b"}, r"sub-04 \(StrategyDigest b against a\)"),
+        ({"DummyScansAsked": 5}, r"sub-04 \(DummyScansAsked 5 against auto\)"),
+    ],
+)
+def test_strategies_of_one_name_are_told_apart(tmp_path, study, other, message):
+    usual = DIGEST | {"DummyScansAsked": "auto"}
+    study(tmp_path, labels=("01",))  # older: it says nothing of its strategy
+    for label in ("02", "03"):
+        add(tmp_path, label, meta=usual)
+    whole = load_people(tmp_path, CohortConfig())
+    whole.check_like(whole.describe("fisherz"))
+    add(tmp_path, "04", meta=usual | other)
+    with pytest.raises(InputError, match=message):
+        load_people(tmp_path, CohortConfig())
+    shutil.rmtree(tmp_path / "sub-02")
+    shutil.rmtree(tmp_path / "sub-03")
+    alone = load_people(tmp_path, CohortConfig())
+    with pytest.raises(InputError, match="other features than these"):
+        alone.check_like(whole.describe("fisherz"))
+
+
+def test_a_region_missing_in_one_run_keeps_the_mean_positive(tmp_path):
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(500, 1))
+    whole = np.cov((shared + 0.1 * rng.normal(size=(500, 3))).T)
+    low = np.cov(np.where([[1, -1, 1]], shared, 0).T + 0.1 * rng.normal(size=(3, 500)))
+    low[2] = low[:, 2] = np.nan
+    names = ("a", "b", "c")
+    runs = [
+        {"covariance": store.write_matrix(tmp_path / f"{at}_relmat.tsv", one, names)}
+        for at, one in enumerate((whole, low))
+    ]
+    (found,) = covariances([runs], names)
+    assert np.linalg.eigvalsh(found).min() > 0
+    low[2] = low[:, 2] = [0, 0, 1]
+    np.testing.assert_allclose(found, (whole + low) / 2, rtol=1e-5)
+
+
 def test_what_may_differ_between_people_does_not_stop(tmp_path, study):
     study(tmp_path, labels=("01", "02", "03"))
     same = {"Strategy": "simple", "SmoothingFWHM": 0}
@@ -392,7 +438,7 @@ def test_a_bundle_s_feature_is_recognised(tmp_path, study):
     cohort.check_like(said)
     cohort.check_like(cohort.describe("site"))
     said["preprocessing"]["SmoothingFWHM"] = 6
-    with pytest.raises(InputError, match=r"preprocessing .*'SmoothingFWHM': 6"):
+    with pytest.raises(InputError, match="SmoothingFWHM 6 against 0"):
         cohort.check_like(said)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from bidsclf.files.people import listed
 
 PREPROCESSING = (  # sidecar fields that describe how, not whom
     "Strategy", "HighPassHz", "LowPassHz", "SmoothingFWHM", "FDThreshold",
-    "MinCoverage", "Pipeline", "AtlasDigest",
+    "MinCoverage", "Pipeline", "AtlasDigest", "StrategyDigest", "DummyScansAsked",
+    "StdDVARSThreshold", "MinSegmentVolumes",
 )  # fmt: skip
+LATER = PREPROCESSING[-4:]  # older files say nothing of them
 
 
 def common_regions(
@@ -70,23 +72,46 @@ def common_preprocessing(
     """
     made = [_preprocessing(scan) for scan in scans]
     keys = [json.dumps(one, sort_keys=True) for one in made]
-    usual = made[keys.index(Counter(keys).most_common(1)[0][0])]
+    usual = dict(made[keys.index(Counter(keys).most_common(1)[0][0])])
+    for name in LATER:
+        said = Counter(one[name] for one in made if name in one)
+        if said:
+            usual[name] = said.most_common(1)[0][0]
     odd = {
-        person: one for person, one in zip(people, made, strict=True) if one != usual
+        person: differ
+        for person, one in zip(people, made, strict=True)
+        if (differ := differences(one, usual))
     }
     if odd:
-        first = next(iter(odd.values()))
-        differ = "; ".join(
-            f"{name} {first.get(name)} against {usual.get(name)}"
-            for name in PREPROCESSING
-            if first.get(name) != usual.get(name)
-        )
         raise InputError(
             f"{len(odd)} of {len(set(people))} people were preprocessed otherwise than"
-            f" the rest: {listed(odd)} ({differ}). Run the participant level again for"
-            " them with the same settings, or select the others."
+            f" the rest: {listed(odd)} ({next(iter(odd.values()))})."
+            " Run the participant level again for them with the same settings, or"
+            " select the others."
         )
     return usual
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return in what two ways of preprocessing differ; empty if in nothing.
+
+    Parameters
+    ----------
+    one, other : dict
+        Fields of ``PREPROCESSING``. One of ``LATER`` counts only where both say
+        it, since older files are silent on it.
+
+    Examples
+    --------
+    >>> differences({"MinCoverage": 0.5}, {"MinCoverage": 0.8, "StrategyDigest": "a"})
+    'MinCoverage 0.5 against 0.8'
+    """
+    return "; ".join(
+        f"{name} {one.get(name)} against {other.get(name)}"
+        for name in dict.fromkeys([*PREPROCESSING, *one, *other])
+        if one.get(name) != other.get(name)
+        and (name not in LATER or (name in one and name in other))
+    )
 
 
 def _preprocessing(scan: Scan) -> dict[str, Any]:

@@ -120,17 +120,23 @@ def edges(rows: Rows, regions: tuple[str, ...], stat: str) -> np.ndarray:
 def covariances(rows: Rows, regions: tuple[str, ...]) -> np.ndarray:
     """Return (n_rows, n_regions, n_regions) covariances, the mean over runs.
 
-    A missing region has the row and column of the identity, so that every
-    matrix stays positive definite.
+    A region that is missing in a run has the row and column of the identity in
+    that run, so that every matrix, and so their mean, stays positive definite.
     """
     require(rows, "covariance")
     found = np.empty((len(rows), len(regions), len(regions)), np.float32)
     for at, scans in enumerate(rows):
-        mean = _mean([read(scan["covariance"], regions) for scan in scans])
-        is_missing = np.isnan(np.diagonal(mean))
-        found[at] = np.where(np.isnan(mean), 0, mean)
-        found[at, is_missing, is_missing] = 1
+        runs = [_whole(read(scan["covariance"], regions)) for scan in scans]
+        found[at] = np.mean(runs, axis=0)
     return found
+
+
+def _whole(matrix: np.ndarray) -> np.ndarray:
+    """Return a covariance with the identity in place of missing regions."""
+    whole = np.where(np.isnan(matrix), 0, matrix)
+    is_missing = np.isnan(np.diagonal(matrix))
+    whole[is_missing, is_missing] = 1
+    return whole
 
 
 def _mean(runs: list[np.ndarray]) -> np.ndarray:
