@@ -4,18 +4,23 @@ import argparse
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 from bidsclf import arguments
 from bidsclf.config import Config
-from bidsclf.errors import BidsclfError, ConfigError
+from bidsclf.errors import BidsclfError, ConfigError, Terminated
 from bidsclf.options import names
 
 BUG = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells do
+TERMINATED = 143  # 128 + SIGTERM
 SOURCES = "bidsclf.sources"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -49,12 +54,32 @@ def _report(error: BidsclfError) -> int:
     return error.exit_code
 
 
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that it leaves no folder behind."""
+
+    def end(number: int, frame: Any) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _guarded(work: Callable[[], int]) -> int:
     """Return the exit code of work, whatever happens in it."""
     try:
         return work()
     except BidsclfError as error:
         return _report(error)
+    except Terminated:
+        sys.stderr.write("bidsclf: terminated; run it again to go on.\n")
+        return TERMINATED
     except KeyboardInterrupt:
         sys.stderr.write("bidsclf: interrupted; run it again to go on.\n")
         return INTERRUPTED
@@ -72,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _prepare(config)
         return _run(config, shlex.join(["run.py", *words]))
 
-    return _guarded(work)
+    with _ended_by_sigterm():
+        return _guarded(work)
 
 
 def _data_parser() -> argparse.ArgumentParser:
@@ -101,4 +127,5 @@ def data_main(argv: Sequence[str] | None = None) -> int:
         code: int = namespace.run(namespace)
         return code
 
-    return _guarded(work)
+    with _ended_by_sigterm():
+        return _guarded(work)

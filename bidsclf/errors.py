@@ -11,6 +11,10 @@ A message says what was found, what was expected and what to do.
 """
 
 
+class Terminated(KeyboardInterrupt):
+    """The system asked the run to end, as a scheduler does when its time is up."""
+
+
 class BidsclfError(Exception):
     """Something the user can mend; printed without a traceback."""
 

@@ -115,6 +115,29 @@ def test_one_corrupt_run_fails_alone(small, tmp_path):
     assert "cut off" in (out / "sub-002.html").read_text(encoding="utf-8").lower()
 
 
+@pytest.mark.parametrize("nprocs", ["1", "2"])
+def test_a_scheduler_that_ends_a_job_finds_it_tidy(small, tmp_path, nprocs):
+    out, scratch = tmp_path / "out", tmp_path / "tmp"
+    scratch.mkdir()
+    job = subprocess.Popen(
+        [sys.executable, ROOT / "run.py", small, out, "participant",
+         "--nprocs", nprocs],
+        env=os.environ | {"TMPDIR": str(scratch)}, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while job.poll() is None and not list(out.glob(".bidsclf/staging/*")):
+        time.sleep(0.01)
+    job.terminate()
+    _, said = job.communicate(timeout=60)
+    assert job.returncode == 143, said
+    assert "terminated; run it again" in said
+    (summary,) = out.glob("logs/*/summary.json")
+    assert json.loads(summary.read_text(encoding="utf-8"))["exit_code"] == 143
+    assert not list(summary.parent.glob("crash-*"))
+    assert not list(scratch.glob("bidsclf-*"))
+    assert not list(out.glob(".bidsclf/staging/*"))
+
+
 @pytest.mark.slow
 def test_eight_jobs_at_once_make_what_one_makes(small, reference, tmp_path):
     out = tmp_path / "out"

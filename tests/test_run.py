@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bidsclf import __version__, cli
-from bidsclf.errors import FitError, InputError, NothingMatched
+from bidsclf.errors import FitError, InputError, NothingMatched, Terminated
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
@@ -102,6 +102,7 @@ def level(tmp_path, monkeypatch):
         (FitError("one class"), 4),
         (NothingMatched("nobody"), 3),
         (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
     ],
 )
 def test_what_a_user_can_mend_has_its_code_and_no_traceback(level, capsys, error, code):

@@ -100,7 +100,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--n-repeats", "N", "repeats of kfold", GROUP),
             Option("--n-bootstrap", "N", "resamples behind each interval", GROUP),
             Option("--runs", "HOW", "several runs of a person become one row, or stay"
-                   " rows of that person", COHORT),
+                   " rows of that person; predict does as its model", GROUP),
             Option("--analysis-id", "ID", "name of the analysis' folder, letters and"
                    " digits; predict calls it predictions", COHORT),
             Option("--seed", "N", "root of all randomness", GROUP),

@@ -1,7 +1,7 @@
 """The folder of one analysis: whose it is, and what its columns mean."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bidsclf.workflows import _run
 ABOUT = "analysis.json"
 TABLES = ("cohort", "folds", "predictions", "metrics", "comparisons")
 SETTINGS = ("cohort", "folds", "analysis")  # parts that change a result
+OUTPUT = "bidsclf analyses"  # name of an output folder that holds nothing else
 README = """# {name}
 
 Written by bidsclf. Each table has a JSON file beside it that explains its columns.
@@ -106,26 +107,49 @@ def key_of(config: Config, people: pd.DataFrame, files: list[Path]) -> str:
     return status.unit_key(settings_of(config) | {"people": table}, files)
 
 
-def is_done(config: Config, key: str) -> bool:
+def is_done(config: Config, key: str, names: Iterable[str]) -> bool:
     """Tell whether the analysis stands already, whole.
+
+    Parameters
+    ----------
+    config : Config
+    key : str
+        From ``key_of``.
+    names : iterable of str
+        Files without which it is not whole, in its folder.
 
     Raises
     ------
     ConfigError
-        It stands there with other settings or people, and without ``--force``.
+        It stands there with other settings or people, and without ``--force``;
+        or another program's dataset does.
     """
     folder = folder_of(config)
+    _check_ours(folder)
     if config.run.force or not (folder / ABOUT).exists():
         return False
     about = store.read_json(folder / ABOUT)
     if about.get("key") == key:
-        return bool(about.get("finished")) and not about.get("failed")
+        is_whole = all((folder / name).is_file() for name in names)
+        return bool(about.get("finished")) and not about.get("failed") and is_whole
     same = about.get("settings") == settings_of(config)
     raise ConfigError(
         f"{folder} holds an analysis made"
         f" {'of other people or features' if same else 'with other settings'}."
         " Name another with --analysis-id, or give --force to replace it."
     )
+
+
+def _check_ours(folder: Path) -> None:
+    path = folder / "dataset_description.json"
+    if not path.is_file():
+        return
+    makers = [one.get("Name") for one in store.read_json(path).get("GeneratedBy", [])]
+    if "bidsclf" not in makers:
+        raise ConfigError(
+            f"{folder} is a dataset made by {', '.join(map(str, makers)) or 'others'},"
+            " not by bidsclf. Name another folder with --analysis-id."
+        )
 
 
 def open_folder(config: Config, about: dict[str, Any]) -> Path:
@@ -136,6 +160,8 @@ def open_folder(config: Config, about: dict[str, Any]) -> Path:
     folder = folder_of(config)
     if config.run.force and (folder / ABOUT).exists():
         shutil.rmtree(folder)
+    if not (config.output_dir / "dataset_description.json").exists():
+        derivatives.write_roots(config.output_dir, derivatives.Roots(name=OUTPUT))
     name = f"bidsclf {config.level}: {config.analysis.analysis_id}"
     derivatives.write_roots(folder, derivatives.Roots(name=name))
     store.write_text(folder / "README.md", README.format(name=name))

@@ -1,5 +1,6 @@
 """One fit, from prepared rows to scores and a bundle; and all fits to tables."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 from bidsclf.checks import from_plain
 from bidsclf.cohort import Cohort, build_cohort
 from bidsclf.config import CohortConfig, Config
-from bidsclf.crossval import Recipe, fit_fold, save_bundle
+from bidsclf.crossval import DESCRIPTION, WEIGHTS, Recipe, fit_fold, save_bundle
 from bidsclf.errors import FitError, InputError
 from bidsclf.evaluate.comparison import comparisons_table
 from bidsclf.evaluate.metrics import metrics_table
@@ -77,11 +78,28 @@ def _fold_name(fold: Fold, n_repeats: int) -> str:
     return f"{repeat}fold-{fold.fold:02d}"
 
 
+def products(jobs: Iterable[FitJob]) -> list[str]:
+    """Return the files of a whole analysis, relative to its folder."""
+    bundles = [Path(*Path(job.bundle).parts[-3:]) for job in jobs]
+    return [f"{name}.tsv" for name in _analysis.TABLES] + [
+        str(folder / name) for folder in bundles for name in (WEIGHTS, DESCRIPTION)
+    ]
+
+
 def share(
-    work: Path, seam: Path, cohort: Cohort, folds: list[Fold], models: tuple[str, ...]
+    work: Path, seam: Path, cohort: Cohort, folds: list[Fold], how: dict[str, Any]
 ) -> None:
-    """Write what every fit reads: people, rows, labels, folds, features."""
-    inputs = sorted({find(model).input for model in models})
+    """Write what every fit reads: people, rows, labels, folds, features.
+
+    Parameters
+    ----------
+    work, seam : Path
+    cohort : Cohort
+    folds : list of Fold
+    how : dict
+        ``models``, and ``runs`` as ``--runs`` says.
+    """
+    inputs = sorted({find(model).input for model in how["models"]})
     values = {
         "participant_id": cohort.people["participant_id"].tolist(),
         "person": _persons.person_digests(seam, cohort.people["participant_id"]),
@@ -89,6 +107,7 @@ def share(
         "y": cohort.people["y"].tolist(),
         "rows": cohort.rows.tolist(),
         "labels": {str(value): label for value, label in cohort.labels.items()},
+        "runs": how["runs"],
         "described": {name: cohort.describe(name) for name in inputs},
         "folds": [
             {"repeat": fold.repeat, "fold": fold.fold}
@@ -138,6 +157,7 @@ def fit(work: Path, job: FitJob) -> list[Path]:
     context = {
         "labels": shared["labels"],
         "feature": described,
+        "runs": shared["runs"],
         "repeat": fold.repeat,
         "fold": fold.fold,
         "seed": job.seed,
@@ -148,7 +168,8 @@ def fit(work: Path, job: FitJob) -> list[Path]:
         Path(job.bundle), found.model, variant=job.model, context=context
     )
     values = {"scores": found.scores.tolist(), "notes": found.notes}
-    return [store.write_json(_scores(work, job.unit), values), path]
+    bundle = [path, path.with_name(WEIGHTS)]
+    return [store.write_json(_scores(work, job.unit), values), *bundle]
 
 
 def _scores(work: Path, unit: str) -> Path:

@@ -1,6 +1,8 @@
 """What every level shares: units that fail alone, the run's folder, the exit code."""
 
+import errno
 import logging
+import os
 import platform
 import re
 import shlex
@@ -18,12 +20,17 @@ from pathlib import Path
 import tomli_w
 
 from bidsclf import __version__
-from bidsclf.config import Config, to_plain
-from bidsclf.errors import BidsclfError
+from bidsclf.config import Config, RunConfig, to_plain
+from bidsclf.errors import BidsclfError, Terminated
 from bidsclf.files import store
 
 LOG = logging.getLogger("bidsclf")
+ARMED, STOPPED = "stops-at-first", "stopped"  # marks in the folder of notes
+NOT_RUN = "it was not run, since another unit failed."
+NO_NOTE = "the work folder cannot be written to"
 KILLED = "the worker was killed"  # by the system, for its memory, or by hand
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or what one may use of it
+MENDABLE = (NO_NOTE, KILLED, *map(os.strerror, FULL))
 RAISED = re.compile(r"\s?[\w.]*(Error|Exception|Interrupt|Exit|Warning)\b")
 PACKAGES = (
     "nipype", "pybids", "nilearn", "nibabel", "numpy", "scipy", "pandas",
@@ -102,7 +109,8 @@ def attempt(name: str, notes: Path, work: Callable[[], Sequence[Path]]) -> Unit:
     """Do a unit's work and leave word of it in ``notes``.
 
     What the user can mend, and what the system refuses, fails the unit and
-    stops here; a bug goes on to nipype, which writes the crash file.
+    stops here; a bug goes on to nipype, which writes the crash file. With
+    ``--stop-on-first-crash`` nothing is done once another unit failed.
 
     Parameters
     ----------
@@ -112,6 +120,8 @@ def attempt(name: str, notes: Path, work: Callable[[], Sequence[Path]]) -> Unit:
     work : callable
         Returns the files that it wrote.
     """
+    if (notes / STOPPED).exists():
+        return Unit(unit=name, state="failed", message=NOT_RUN)
     start = time.perf_counter()
     try:
         outputs, message, state = tuple(map(str, work())), "", "done"
@@ -121,8 +131,22 @@ def attempt(name: str, notes: Path, work: Callable[[], Sequence[Path]]) -> Unit:
     unit = Unit(
         unit=name, state=state, seconds=seconds, message=message, outputs=outputs
     )
-    store.write_json(notes / f"{name}.json", asdict(unit))
+    try:
+        if state == "failed" and (notes / ARMED).exists():
+            (notes / STOPPED).touch()
+        store.write_json(notes / f"{name}.json", asdict(unit))
+    except (BidsclfError, OSError) as error:
+        raise BidsclfError(f"{NO_NOTE} (-w): {error}") from error
     return unit
+
+
+def open_notes(notes: Path, settings: RunConfig) -> None:
+    """Make the folder where this run's units leave word, and forget earlier stops."""
+    notes.mkdir(parents=True, exist_ok=True)
+    (notes / STOPPED).unlink(missing_ok=True)
+    (notes / ARMED).unlink(missing_ok=True)
+    if settings.stop_on_first_crash:
+        (notes / ARMED).touch()
 
 
 def collect(
@@ -143,14 +167,14 @@ def collect(
 def _crashed(name: str, crashes: Path, *, is_report: bool) -> Unit:
     files = sorted(crashes.glob(f"crash-*-{name}-*.txt"))
     if not files:
-        message, is_bug = "it was not run, since another unit failed.", False
+        message, is_bug = NOT_RUN, False
     else:
         text = files[-1].read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if RAISED.match(line)]
-        is_bug = KILLED not in text
+        is_bug = not any(words in text for words in MENDABLE)
         last = lines[-1] if lines else "no traceback"
         hint = " This is a bug: please report it with that file." if is_bug else ""
-        last = last.removeprefix("RuntimeError: ")
+        last = RAISED.sub("", last, count=1).removeprefix(": ") if not is_bug else last
         message = f"{last.removesuffix('.')} (see {files[-1].name}).{hint}"
     return Unit(
         unit=name, state="failed", message=message, is_report=is_report, is_bug=is_bug
@@ -230,7 +254,14 @@ def recorded(config: Config, command: str | None) -> Iterator[Run]:
     except BidsclfError as error:
         run.write_summary(error.exit_code, str(error))
         raise
+    except KeyboardInterrupt as error:
+        is_term = isinstance(error, Terminated)
+        run.write_summary(143 if is_term else 130, "it was interrupted.")
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            run.write_summary(BidsclfError.exit_code, str(error))
+            raise BidsclfError(f"{error}. Free space, then run it again.") from error
         text = traceback.format_exc()
         store.write_text(folder / f"crash-{name}-{config.level}.txt", text)
         run.write_summary(1, repr(error))

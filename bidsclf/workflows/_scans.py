@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bidsclf.config import ExtractConfig, to_plain
-from bidsclf.errors import BidsclfError
+from bidsclf.errors import BidsclfError, ConfigError
 from bidsclf.features._atlas import Atlas, load_atlas
 from bidsclf.features._pass import AtlasFeatures, ScanFeatures, extract_scan
-from bidsclf.files import derivatives, paths, status
+from bidsclf.files import derivatives, paths, status, store
 from bidsclf.scan import Scan
 from bidsclf.workflows import _run, _staging
 
@@ -198,5 +198,54 @@ def _motion(found: ScanFeatures) -> pd.DataFrame:
 
 
 def load_atlases(config: ExtractConfig) -> list[Atlas]:
-    """Load every atlas that is asked for; a wrong name ends the run here."""
-    return [load_atlas(name) for name in config.atlases]
+    """Load every atlas that is asked for; a wrong name ends the run here.
+
+    Raises
+    ------
+    ConfigError
+        Two have one label, and so would their files.
+    """
+    atlases = [load_atlas(name) for name in config.atlases]
+    labels = [_label(atlas) for atlas in atlases]
+    twice = {label for label in labels if labels.count(label) > 1}
+    if twice:
+        raise ConfigError(
+            f"--atlases {' '.join(config.atlases)}: more than one is called"
+            f" {', '.join(sorted(twice))}, and so would their files. Rename one."
+        )
+    return atlases
+
+
+def _label(atlas: Atlas) -> str:
+    return paths.label(atlas.label.replace(" ", ""))
+
+
+def _note(out: Path, atlas: Atlas) -> Path:
+    return out / ".bidsclf" / "atlases" / f"{_label(atlas)}.json"
+
+
+def check_atlases(out: Path, atlases: Sequence[Atlas], *, force: bool) -> None:
+    """Refuse an atlas whose label another one has in this output.
+
+    Raises
+    ------
+    ConfigError
+        Its files would replace the other's, or stand among them as if alike.
+    """
+    for atlas in atlases:
+        note = _note(out, atlas)
+        if force or not note.is_file():
+            continue
+        if store.read_json(note).get("digest") != atlas.digest:
+            raise ConfigError(
+                f"{out} holds features of another atlas that is called {atlas.label}"
+                " too. Rename the file, give another output folder, or --force to"
+                " replace them."
+            )
+
+
+def note_atlases(out: Path, atlases: Sequence[Atlas]) -> None:
+    """Keep word of which atlas bears a label in this output."""
+    for atlas in atlases:
+        values = {"label": atlas.label, "digest": atlas.digest}
+        store.write_json(_note(out, atlas), values)

@@ -72,6 +72,7 @@ def run_group(config: Config, *, command: str | None = None) -> int:
     if config.run.reports_only:
         return _draw_again(config, command)
     is_dry = config.run.dry_run
+    plugins.choose(config.run)  # a plugin file that is wrong ends the run here
     with ExitStack() as stack:
         settings = replace(config.run, work_dir=None) if is_dry else config.run
         work = stack.enter_context(_work.work_folder(settings))
@@ -82,13 +83,14 @@ def run_group(config: Config, *, command: str | None = None) -> int:
         name = f"group-{config.analysis.analysis_id}-{key[:12]}"
         own = stack.enter_context(_work.own_folder(work, name, settings))
         place = _place(config, own, key)
-        is_done = _analysis.is_done(config, key)
+        is_done = _analysis.is_done(config, key, _fits.products(jobs))
         if is_dry:
             _run.show(_forecast(config, cohort, jobs, is_done=is_done))
             return 0
         run = stack.enter_context(_run.recorded(config, command))
         run.notes += fold_notes(folds, cohort.people)
         if is_done:
+            _run.open_notes(place.notes, config.run)
             names = [job.unit for job in jobs]
             run.add(_run.Unit(unit=name, state="done before") for name in names)
         else:
@@ -152,7 +154,7 @@ def _begin(run: _run.Run, place: Place, cohort: Cohort, folds: list[Fold]) -> No
     """Write who is studied and how they are split, before anything is fitted."""
     if run.config.run.force:
         shutil.rmtree(place.work, ignore_errors=True)
-    place.notes.mkdir(parents=True, exist_ok=True)
+    _run.open_notes(place.notes, run.config.run)
     about = _analysis.about(run, place.key, cohort.labels)
     about |= {"n_people": len(cohort.people), "models": run.config.analysis.models}
     _analysis.open_folder(run.config, about)
@@ -161,7 +163,8 @@ def _begin(run: _run.Run, place: Place, cohort: Cohort, folds: list[Fold]) -> No
     _analysis.write_table(place.analysis / "folds.tsv", table)
     everyone = whole(cohort.people, run.config.folds)
     models = run.config.analysis.models
-    _fits.share(place.work, place.seam, cohort, [*folds, everyone], models)
+    how = {"models": models, "runs": run.config.cohort.runs}
+    _fits.share(place.work, place.seam, cohort, [*folds, everyone], how)
 
 
 def _is_kept(place: Place, unit: str) -> bool:

@@ -53,10 +53,12 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
         No scan is left.
     """
     is_dry = config.run.dry_run
+    plugins.choose(config.run)  # a plugin file that is wrong ends the run here
     with ExitStack() as stack:
         settings = replace(config.run, work_dir=None) if is_dry else config.run
         work = stack.enter_context(_work.work_folder(settings))
         atlases = _scans.load_atlases(config.extract)
+        _scans.check_atlases(config.output_dir, atlases, force=config.run.force)
         found = discover(
             config.bids_dir,
             config.derivatives,
@@ -71,7 +73,9 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
         run.notes += found.notes
         _tidy(config.output_dir, found)
         _write_roots(config, found, atlases)
+        _scans.note_atlases(config.output_dir, atlases)
         own = stack.enter_context(_work.own_folder(work, run.folder.name, settings))
+        _run.open_notes(own / "notes", settings)
         if not config.run.reports_only:
             is_kept = not config.run.clean_workdir
             weights = (work if is_kept else own) / "weights"
@@ -190,8 +194,10 @@ def _extract(
             run.add([_run.Unit(unit=one.unit, state=one.state, message=message)])
     todo = [one for one in planned if one.state == "to do"]
     nodes = [_extract_node(run, one, notes, weights) for one in todo]
-    _execute(run, nodes, notes)
-    _staging.sweep(out)  # of a worker that was killed
+    try:
+        _execute(run, nodes, notes)
+    finally:
+        _staging.sweep(out)  # of workers that were killed
     ended = _run.collect([one.unit for one in todo], notes, run.folder)
     for unit in ended:
         if not (notes / f"{unit.unit}.json").exists():
@@ -253,7 +259,6 @@ def _node(run: _run.Run, shell: object, name: str, gb: float) -> nipype.Node:
 
 def _execute(run: _run.Run, nodes: list[nipype.Node], notes: Path) -> None:
     if nodes:
-        notes.mkdir(parents=True, exist_ok=True)
         graph = nipype.Workflow("participant", base_dir=os.fspath(notes.parent))
         graph.add_nodes(nodes)
         plugins.execute(

@@ -6,18 +6,19 @@ import os
 import signal
 import threading
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from bidsclf.config import RunConfig
-from bidsclf.errors import ConfigError
+from bidsclf.errors import ConfigError, Terminated
 from bidsclf.workflows._run import KILLED
 
 os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1"}  # telemetry waits 10 s offline
@@ -28,6 +29,9 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 LOG = logging.getLogger("bidsclf")
 POLL_S = 0.01  # nipype's own 2 s cost a second a node
 CLUSTER_POLL_S = 1.0  # each poll asks the scheduler once a job; ours
+SIGNALS = MappingProxyType(
+    {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -170,6 +174,9 @@ def execute(
                 arguments["preload"] = list(preload)
                 runner = SturdyMultiProcPlugin(arguments)
             graph.run(plugin=runner, plugin_args=arguments)
+    except KeyboardInterrupt:
+        _forget_interrupts(set(crashes.glob("crash-*.txt")) - before)
+        raise
     except (RuntimeError, OSError, ValueError) as error:
         if set(crashes.glob("crash-*.txt")) == before:  # nipype's own trouble
             raise
@@ -180,23 +187,31 @@ def execute(
             runner.pool.shutdown()
 
 
+def _forget_interrupts(crashes: Iterable[Path]) -> None:
+    """Remove the crash files of nodes that only were interrupted."""
+    for path in crashes:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if any(name in text for name in ("KeyboardInterrupt", Terminated.__name__)):
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def _watched(graph: nipype.Workflow) -> Iterator[Callable[[Any, str], None]]:
-    """Say how far a graph is, and let Ctrl-C end it.
+    """Say how far a graph is, and let Ctrl-C and SIGTERM end it.
 
     A Linear run takes Ctrl-C for a node that failed, and goes on.
     """
-    pressed: list[int] = []
+    pressed: list[type[KeyboardInterrupt]] = []
     ended: set[str] = set()
     total = len(graph.list_node_names())
 
     def press(number: int, frame: Any) -> None:
-        pressed.append(number)
-        raise KeyboardInterrupt
+        pressed.append(SIGNALS[signal.Signals(number)])
+        raise pressed[-1]
 
     def callback(node: Any, status: str) -> None:
         if pressed:
-            raise KeyboardInterrupt
+            raise pressed[-1]
         if status != "start" and node.name not in ended:
             ended.add(node.name)
             LOG.info("%d of %d: %s", len(ended), total, node.name)
@@ -204,11 +219,12 @@ def _watched(graph: nipype.Workflow) -> Iterator[Callable[[Any, str], None]]:
     if threading.current_thread() is not threading.main_thread():
         yield callback
         return
-    before = signal.signal(signal.SIGINT, press)
+    before = {number: signal.signal(number, press) for number in SIGNALS}
     try:
         yield callback
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def choose(settings: RunConfig) -> tuple[str, dict[str, Any]]:
@@ -254,6 +270,12 @@ def _read_plugin(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"--nipype-plugin-file {path}: plugin is {plugin!r}; it names one of"
             f" nipype's: {', '.join(sorted(_plugin_names(known)))}."
+        )
+    arguments = values.get("plugin_args") or {}
+    if not isinstance(arguments, dict):
+        raise ConfigError(
+            f"--nipype-plugin-file {path}: plugin_args is {arguments!r}; it is a table"
+            " of nipype's settings, such as {sbatch_args: --mem=2G}."
         )
     return values
 

@@ -30,11 +30,14 @@ class Task:
 
     Attributes
     ----------
+    bundle : Path
+        Folder of the model.
     loaded : rows of features
         In the order of ``cohort.rows``.
     is_known : bool array of shape (n_people,)
     """
 
+    bundle: Path
     model: Classifier
     variant: str
     labels: dict[str, str]
@@ -74,10 +77,11 @@ def run_predict(config: Config, *, command: str | None = None) -> int:
     NothingMatched
         The model was fitted on everyone here.
     """
-    folder, task = _gather(config)
+    config, task = _gather(config)
+    folder = task.bundle
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     key = _analysis.key_of(config, task.cohort.people, files)
-    is_done = _analysis.is_done(config, key)
+    is_done = _analysis.is_done(config, key, ["predictions.tsv"])
     if config.run.dry_run:
         _run.show(_forecast(config, task, is_done=is_done))
         return 0
@@ -100,17 +104,22 @@ def run_predict(config: Config, *, command: str | None = None) -> int:
     return run.code
 
 
-def _gather(config: Config) -> tuple[Path, Task]:
-    """Load the model and the people, and check that they fit each other."""
+def _gather(config: Config) -> tuple[Config, Task]:
+    """Load the model and the people, and check that they fit each other.
+
+    The settings that come back read the features as the model's people were read.
+    """
     if config.model is None:
         raise ConfigError(
             "predict needs --model, the folder of one fitted model, such as"
             " OUT/derivatives/main/models/fc-svm/final."
         )
-    model, described = load_bundle(config.model)
+    folder = config.model
+    model, described = load_bundle(folder)
     variant, context = described["variant"], described["context"]
     seam = _analysis.seam(config)
-    cohort = load_people(seam, _like(config.cohort, context["feature"]))
+    config = replace(config, cohort=_like(config.cohort, context))
+    cohort = load_people(seam, config.cohort)
     cohort.check_like(context["feature"])
     loaded = cohort.load(find(variant).input)
     is_known = _persons.seen(
@@ -119,7 +128,8 @@ def _gather(config: Config) -> tuple[Path, Task]:
         cohort.rows,
         _persons.feature_digests(loaded, context["feature"]),
     )
-    return config.model, Task(
+    return config, Task(
+        bundle=folder,
         model=model,
         variant=variant,
         labels=context["labels"],
@@ -129,11 +139,14 @@ def _gather(config: Config) -> tuple[Path, Task]:
     )
 
 
-def _like(config: CohortConfig, feature: dict[str, Any]) -> CohortConfig:
-    """Read the features that the model knows, unless others are asked for."""
-    names = ("atlas", "desc", "space")
+def _like(config: CohortConfig, context: dict[str, Any]) -> CohortConfig:
+    """Read the features that the model knows, unless others are asked for.
+
+    Runs are joined as the model's were: nobody can ask otherwise.
+    """
+    names, feature = ("atlas", "desc", "space"), context["feature"]
     unsaid = {name: feature.get(name) for name in names if not getattr(config, name)}
-    return replace(config, **unsaid)
+    return replace(config, **unsaid, runs=context.get("runs", config.runs))
 
 
 def _forecast(config: Config, task: Task, *, is_done: bool) -> list[str]:

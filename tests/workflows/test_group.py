@@ -12,7 +12,7 @@ from bidsclf.config import AnalysisConfig, Config, FoldConfig, RunConfig
 from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
-from bidsclf.workflows import _fits
+from bidsclf.workflows import _fits, _run
 from bidsclf.workflows.group import run_group
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
@@ -75,6 +75,52 @@ def test_the_same_analysis_is_done_once_and_another_never_takes_its_place(people
         run_group(other)
     assert (people / "derivatives/main/predictions.tsv").stat().st_mtime_ns == before
     assert run_group(replace(other, run=RunConfig(force=True))) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.tsv", "predictions.tsv", "models/fc-svm/final/model.safetensors"]
+)
+def test_an_analysis_that_lost_a_file_is_not_done(people, name):
+    assert run_group(config_of(people)) == 0
+    lost = people / "derivatives" / "main" / name
+    before = lost.read_bytes()
+    lost.unlink()
+    assert run_group(config_of(people)) == 0
+    assert lost.read_bytes() == before
+
+
+def test_a_dataset_of_another_program_is_never_written_to(people):
+    folder = people / "derivatives" / "fmriprep"
+    made = {"Name": "x", "GeneratedBy": [{"Name": "fMRIPrep"}]}
+    store.write_json(folder / "dataset_description.json", made)
+    before = sorted(folder.rglob("*"))
+    config = config_of(people, analysis_id="fmriprep", force=True)
+    with pytest.raises(ConfigError, match="made by fMRIPrep, not by bidsclf"):
+        run_group(config)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_an_output_of_its_own_is_a_dataset(seam, tmp_path):
+    config = replace(config_of(seam), output_dir=tmp_path)
+    assert run_group(config) == 0
+    made = store.read_json(tmp_path / "dataset_description.json")
+    assert made["GeneratedBy"][0]["Name"] == "bidsclf"
+    assert run_group(config) == 0
+    assert {u["state"] for u in latest(tmp_path)["units"][:-1]} == {"done before"}
+
+
+def test_nothing_more_is_fitted_after_a_failure_if_asked(people, monkeypatch):
+    tried = []
+
+    def fails(x, y, rows, fold, recipe):
+        tried.append(fold.fold)
+        raise FitError("the loss is NaN.")
+
+    monkeypatch.setattr(_fits, "fit_fold", fails)
+    assert run_group(config_of(people, stop_on_first_crash=True)) == 4
+    assert len(tried) == 1
+    messages = [unit["message"] for unit in latest(people)["units"][1:]]
+    assert messages == ["the loss is NaN.", *[_run.NOT_RUN] * 4]
 
 
 def test_a_model_that_fails_leaves_the_others(people, monkeypatch):

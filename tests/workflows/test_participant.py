@@ -1,6 +1,8 @@
 """The participant level: units fail alone, and nothing is lost or half-written."""
 
 import shutil
+import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -12,9 +14,9 @@ from bidsclf.config import (
     RunConfig,
     SelectionConfig,
 )
-from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.errors import ConfigError, InputError, NothingMatched, Terminated
 from bidsclf.files import derivatives, status, store
-from bidsclf.workflows import _scans
+from bidsclf.workflows import _run, _scans, plugins
 from bidsclf.workflows.participant import run_participant
 
 
@@ -203,6 +205,89 @@ def test_a_bug_leaves_a_crash_file_and_the_others(config, monkeypatch):
     (crash,) = config.output_dir.glob("logs/*/crash-*.txt")
     assert crash.name in unit["message"]
     assert scans(config.output_dir)["sub-03"]["state"] == "done"
+
+
+@pytest.mark.parametrize("nprocs", [1, 2])
+def test_nothing_more_is_started_after_a_failure_if_asked(config, study, nprocs):
+    for image in study.rglob("*bold.nii.gz"):
+        image.write_bytes(image.read_bytes()[:-200])
+    config = replace(config, bids_dir=study)
+    settings = {"stop_on_first_crash": True, "nprocs": nprocs}
+    assert run_participant(with_run(config, **settings)) == 4
+    units = latest(config.output_dir)["units"]
+    tried = [unit for unit in units if unit["message"] != _run.NOT_RUN]
+    assert 1 <= len(tried) <= nprocs
+    assert len(units) == 6
+    assert {unit["state"] for unit in units} == {"failed"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Terminated])
+def test_an_interrupted_run_leaves_its_summary_and_nothing_else(
+    config, monkeypatch, error, tmp_path
+):
+    def ends(scan, settings, *, cache_dir):
+        raise error
+
+    monkeypatch.setattr(_scans, "extract_scan", ends)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(plugins, "_watched", lambda graph: nullcontext(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        run_participant(config)
+    assert latest(config.output_dir)["exit_code"] in (130, 143)
+    assert not list(config.output_dir.glob("logs/*/crash-*"))
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not list((config.output_dir / ".bidsclf" / "staging").glob("*"))
+
+
+def interrupted(node, status):
+    if status == "exception":
+        raise KeyboardInterrupt
+
+
+def test_a_full_work_disk_is_no_bug(config, monkeypatch):
+    real = store.write_json
+
+    def full(path, values):
+        if path.parent.name == "notes":
+            raise OSError(28, "No space left on device", str(path))
+        return real(path, values)
+
+    monkeypatch.setattr(store, "write_json", full)
+    assert run_participant(config) == 4
+    message = scans(config.output_dir)["sub-01"]["message"]
+    assert message.startswith("the work folder cannot be written to")
+    assert "No space left on device" in message
+    assert "bug" not in message
+
+
+def test_another_atlas_of_the_same_name_replaces_nothing(config, fmriprep):
+    run_participant(config)
+    before = tables(config.output_dir)
+    other = config.output_dir.parent / "other"
+    other.mkdir()
+    for ending in (".nii.gz", ".tsv"):
+        shutil.copy(fmriprep.parent / f"cubes{ending}", other)
+    table = other / "cubes.tsv"
+    table.write_text(table.read_text().replace("cube0", "other0"))
+    extract = replace(config.extract, atlases=(str(other / "cubes.nii.gz"),))
+    changed = replace(config, extract=extract)
+    with pytest.raises(ConfigError, match="another atlas that is called cubes"):
+        run_participant(changed)
+    assert tables(config.output_dir) == before
+    assert run_participant(replace(changed, run=RunConfig(force=True))) == 0
+    assert run_participant(changed) == 0
+    both = replace(extract, atlases=(*config.extract.atlases, *extract.atlases))
+    with pytest.raises(ConfigError, match="more than one is called cubes"):
+        run_participant(replace(changed, extract=both))
+
+
+def test_a_wrong_plugin_file_ends_the_run_before_it_writes(config, tmp_path):
+    path = tmp_path / "plugin.yml"
+    path.write_text("plugin: SLURM\nplugin_args: 3")
+    with pytest.raises(ConfigError, match="plugin_args is 3"):
+        run_participant(with_run(config, nipype_plugin_file=path))
+    assert not config.output_dir.exists()
 
 
 def test_a_page_that_fails_is_told_apart(config, monkeypatch):

@@ -188,6 +188,7 @@ def test_a_cluster_is_passed_on(tmp_path):
         ("plugin: Dask", "plugin is 'Dask'.*MultiProc"),
         ("[1", "plugin_args"),
         ("- a", "plugin is None"),
+        ("plugin: SLURM\nplugin_args: [a]", "plugin_args is .*a table"),
     ],
 )
 def test_a_bad_plugin_file_teaches(tmp_path, text, message):

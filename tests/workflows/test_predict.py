@@ -159,6 +159,24 @@ def test_people_of_one_site_and_age_are_not_one_person(
     }
 
 
+def test_runs_are_joined_as_those_of_the_model(tmp_path, write_people):
+    out = tmp_path / "trained"
+    write_people(out, [f"{n:02d}" for n in range(12)])
+    config = Config(
+        bids_dir=out,
+        output_dir=out,
+        level="group",
+        cohort=CohortConfig(runs="keep"),
+        folds=FoldConfig(n_folds=2),
+        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
+    )
+    assert run_group(config) == 0
+    write_people(tmp_path / "new", ["80", "81"], seed=5)
+    assert run_predict(config_of(tmp_path / "new", out)) == 0
+    about = store.read_json(tmp_path / "new" / "derivatives" / "new" / "analysis.json")
+    assert about["settings"]["cohort"]["runs"] == "keep"
+
+
 def test_a_person_is_known_by_label_or_by_features():
     known = [{"person": "p", "digest": "d"}]
     rows = np.array([0, 1, 2, 2])

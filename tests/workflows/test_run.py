@@ -6,7 +6,7 @@ import pytest
 
 from bidsclf.checks import from_plain
 from bidsclf.config import Config
-from bidsclf.errors import InputError, NothingMatched
+from bidsclf.errors import BidsclfError, InputError, NothingMatched, Terminated
 from bidsclf.files import store
 from bidsclf.workflows import _run, _staging
 
@@ -57,6 +57,7 @@ def test_a_failed_unit_leaves_word_and_a_bug_goes_on(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "is_bug"), [(f"RuntimeError: {_run.KILLED}; out of memory?", False),
+                         ("OSError: [Errno 28] No space left on device", False),
                          ("ValueError: three", True)],
 )  # fmt: skip
 def test_a_crash_file_tells_a_bug_from_a_killed_worker(tmp_path, text, is_bug):
@@ -65,7 +66,8 @@ def test_a_crash_file_tells_a_bug_from_a_killed_worker(tmp_path, text, is_bug):
     )
     (found,) = _run.collect(["sub-01"], tmp_path, tmp_path)
     assert found.is_bug is is_bug
-    assert found.message.startswith(text.removeprefix("RuntimeError: "))
+    said = text if is_bug else text.partition(": ")[2]
+    assert found.message.startswith(said)
 
 
 def test_the_settings_can_be_read_back(config):
@@ -91,6 +93,22 @@ def test_an_error_is_in_the_summary_and_goes_on(config):
     assert store.read_json(run.folder / "summary.json")["exit_code"] == 1
     (crash,) = run.folder.glob("crash-*.txt")
     assert "ZeroDivisionError" in crash.read_text()
+
+
+def test_a_full_disk_is_no_bug(config):
+    with pytest.raises(BidsclfError, match="Free space"), _run.recorded(config, "x"):
+        raise OSError(28, "No space left on device")
+    assert not list(config.output_dir.glob("logs/*/crash-*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)]
+)
+def test_an_interrupted_run_has_a_summary_and_no_crash_file(config, error, code):
+    with pytest.raises(error), _run.recorded(config, "x") as run:
+        raise error
+    assert store.read_json(run.folder / "summary.json")["exit_code"] == code
+    assert not list(run.folder.glob("crash-*"))
 
 
 def test_a_stage_is_published_whole_or_not_at_all(tmp_path):
