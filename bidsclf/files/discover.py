@@ -64,8 +64,8 @@ def discover(
         A participant is unknown, or no image is left.
     """
     root, raw, notes = index.find_roots(bids_dir, derivatives)
-    people = index.wanted(root, selection.participant_label)
-    found = index.images(root, people, selection)
+    people, refused = _readable(root, index.wanted(root, selection.participant_label))
+    found, unnamed = index.images(root, people, selection)
     images = [image for image in found if image.entities.get("desc") == DESCS[aroma]]
     if not images:
         raise NothingMatched(_nothing(root, found, DESCS[aroma]))
@@ -75,13 +75,25 @@ def discover(
         notes = [*notes, *said]
     images, doubled = _one_resolution(images)
     scans, problems = _scans(images, root, raw)
+    problems += refused
     absent = _without(people, images)
     if selection.participant_label:
         problems += [Problem(f"sub-{label}", message) for label, message in absent]
     else:
         notes = [*notes, *(f"sub-{label}: {message}" for label, message in absent)]
-    said = _roster(root, raw)[2]
-    return Discovery(tuple(scans), tuple(problems), (*notes, *doubled, *said))
+    said = (*unnamed, *doubled, *_alike(images), *_roster(root, raw)[2])
+    return Discovery(tuple(scans), tuple(problems), (*notes, *said))
+
+
+def _readable(
+    root: Path, people: Sequence[str]
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """Return the people whose folders can be read, and a problem for each other."""
+    refused = index.unreadable(root, people)
+    if len(refused) == len(people):
+        raise NothingMatched(next(iter(refused.values())))
+    problems = [Problem(f"sub-{label}", text) for label, text in refused.items()]
+    return tuple(label for label in people if label not in refused), problems
 
 
 def _nothing(root: Path, found: Sequence[Image], desc: str) -> str:
@@ -122,6 +134,21 @@ def _one_resolution(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
                 " choose another with --bids-filter-file"
             )
     return kept, notes
+
+
+def _alike(images: Sequence[Image]) -> list[str]:
+    """Say which runs differ only in how their number is written."""
+    runs: dict[str, set[str]] = {}
+    for image in images:
+        unit = _unit(image)
+        numbers = {k: unit[k].lstrip("0") for k in sidecars.NUMBERED if k in unit}
+        runs.setdefault(_name(unit | numbers), set()).add(_name(unit))
+    return [
+        f"{' and '.join(sorted(names))}: one number written in two ways; each is taken"
+        " as a run of its own"
+        for names in runs.values()
+        if len(names) > 1
+    ]
 
 
 def _without(people: Sequence[str], images: Sequence[Image]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsclf.config import SelectionConfig
-from bidsclf.errors import ConfigError, NothingMatched
+from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files import store
 from bidsclf.files.sidecars import is_same
 from bidsclf.options import did_you_mean
@@ -117,9 +117,12 @@ def read_filters(path: Path) -> tuple[dict[str, Any], list[str]]:
     Raises
     ------
     ConfigError
-        A name is unknown, or the shape is another.
+        The file cannot be read, a name is unknown, or the shape is another.
     """
-    content = store.read_json(path)
+    try:
+        content = store.read_json(path)
+    except InputError as error:
+        raise ConfigError(f"--bids-filter-file {error}") from error
     if not isinstance(content, dict) or not all(
         isinstance(part, dict) for part in content.values()
     ):

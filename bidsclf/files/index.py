@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
@@ -69,6 +69,21 @@ def labels(root: Path) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix("sub-") for name in names))
 
 
+def unreadable(root: Path, people: Iterable[str]) -> dict[str, str]:
+    """Return the people of whom a folder cannot be listed, and why."""
+    found = {}
+    for label in people:
+        errors: list[OSError] = []
+        for _, below, _ in os.walk(root / f"sub-{label}", onerror=errors.append):
+            below[:] = [name for name in below if not UNUSED.search(f"/{name}")]
+        if errors:
+            found[label] = (
+                f"{errors[0].filename}: cannot be listed ({errors[0].strerror})."
+                " Check who may read it."
+            )
+    return found
+
+
 def wanted(root: Path, asked: Sequence[str]) -> tuple[str, ...]:
     """Return the labels of the people asked for; all if nobody is.
 
@@ -97,8 +112,8 @@ def wanted(root: Path, asked: Sequence[str]) -> tuple[str, ...]:
 
 def images(
     root: Path, people: Sequence[str], selection: SelectionConfig
-) -> list[Image]:
-    """Return every 4D image of some people, sorted by path.
+) -> tuple[list[Image], list[str]]:
+    """Return every 4D image of some people, sorted by path, and notes.
 
     Parameters
     ----------
@@ -108,6 +123,12 @@ def images(
         Labels; no other person's folder is entered.
     selection : SelectionConfig
         ``bids_database_dir`` keeps an index of everybody for later runs.
+
+    Returns
+    -------
+    images : list of Image
+    notes : list of str
+        Preprocessed images whose names are not BIDS, which are left out.
 
     Raises
     ------
@@ -121,12 +142,17 @@ def images(
     )
     # pybids takes the person from the first sub- of the whole path, which may lie
     # above the dataset: the names alone decide
-    every = [image for image in map(_image, sorted(names)) if image is not None]
+    every = {name: _image(name) for name in sorted(names)}
     chosen = set(people)
-    found = [image for image in every if image.entities.get("sub") in chosen]
+    found = [i for i in every.values() if i and i.entities.get("sub") in chosen]
+    notes = [
+        f"{name}: left out; its name is not BIDS: key-value parts, then _bold"
+        for name, image in every.items()
+        if image is None and name.partition(".")[0].endswith("desc-preproc_bold")
+    ]
     if database is not None:
         _check_fresh(root, chosen - {i.entities["sub"] for i in found}, database)
-    return found
+    return found, notes
 
 
 def _image(name: str) -> Image | None:
@@ -169,7 +195,9 @@ def _open(root: Path, database: Path) -> BIDSLayout:
     if not (database / "layout_index.sqlite").exists():
         database.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=database.parent, prefix=store.PARTIAL))
-        _index(root, None, partial)
+        everybody = labels(root)
+        refused = unreadable(root, everybody)
+        _index(root, [who for who in everybody if who not in refused], partial)
         try:
             partial.replace(database)
         except OSError:  # another job was first

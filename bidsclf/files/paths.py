@@ -10,18 +10,19 @@ ORDER = (  # BIDS 1.11 order of the entities that occur here
     "sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part",
     "chunk", "space", "cohort", "res", "atlas", "seg", "scale", "label", "stat", "desc",
 )  # fmt: skip
-PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9]+)$")
+PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)$")
+OURS = ("atlas", "seg", "scale", "stat", "desc")  # values that we choose
 
 
-def label(text: str) -> str:
-    """Return text as an entity value: letters and digits only.
+def label(text: str, *, also: str = "") -> str:
+    """Return text as an entity value: letters and digits, and what else is allowed.
 
     Examples
     --------
     >>> label("fc-svm-partial"), label("simple+gsr")
     ('fcsvmpartial', 'simplegsr')
     """
-    value = re.sub(r"[^0-9a-zA-Z]", "", text)
+    value = re.sub(rf"[^0-9a-zA-Z{also}]", "", text)
     if not value:
         raise InputError(f"{text!r} holds no letter or digit to name a file with.")
     return value
@@ -61,6 +62,7 @@ def build(
         raise InputError(
             f"entities {dict(entities)}: 'sub' is required and {unknown} are unknown."
         )
-    pairs = [f"{key}-{label(entities[key])}" for key in ORDER if key in entities]
+    values = {k: label(v, also="" if k in OURS else "+") for k, v in entities.items()}
+    pairs = [f"{key}-{values[key]}" for key in ORDER if key in values]
     folders = [pair for pair in pairs if pair.startswith(("sub-", "ses-"))]
     return PurePosixPath(*folders, datatype, "_".join([*pairs, suffix]) + extension)

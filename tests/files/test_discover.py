@@ -564,3 +564,75 @@ def test_each_person_has_one_row_and_contradictions_are_said(root):
     assert "more than one row for sub-02, which differ" in notes
     assert "1 rows without participant_id" in notes
     assert "sub-01" not in notes
+
+
+# what a user may not read, and odd names
+
+
+@pytest.mark.parametrize("place", ["", "func", "func/figures"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_locked_folder_stops_its_person_only(open_folder, as_nobody, place, kept):
+    root = describe(open_folder / "fmriprep")
+    for label in ("01", "02"):
+        add_run(root, f"sub-{label}_task-rest")
+    locked = root / "sub-02" / place
+    locked.mkdir(exist_ok=True)
+    locked.chmod(0)
+    (open_folder / "free").mkdir()
+    (open_folder / "free").chmod(0o777)
+    selection = select(bids_database_dir=open_folder / "free" / "db" if kept else None)
+    with as_nobody():
+        found = discover(root, None, selection)
+    locked.chmod(0o755)
+    if place == "func/figures":
+        assert names(found) == ["sub-01_task-rest", "sub-02_task-rest"]
+        return
+    assert names(found) == ["sub-01_task-rest"]
+    (problem,) = found.problems
+    assert problem.unit == "sub-02"
+    assert f"{locked}: cannot be listed (Permission denied)" in problem.message
+
+
+def test_nobody_readable_says_why(open_folder, as_nobody):
+    root = describe(open_folder / "fmriprep")
+    add_run(root, "sub-01_task-rest")
+    (root / "sub-01").chmod(0)
+    with as_nobody(), pytest.raises(NothingMatched, match="Permission denied"):
+        discover(root, None, select())
+
+
+def test_a_plus_is_a_part_of_a_label(root):
+    add_run(root, "sub-a+b_ses-1_task-rest+eyes")
+    (scan,) = discover(root, None, select(participant_label=("a+b",))).scans
+    assert scan.entities == {"sub": "a+b", "ses": "1", "task": "rest+eyes"}
+    assert scan.mask is not None
+
+
+def test_an_image_that_is_not_named_as_bids_is_said(root):
+    folder = add_run(root, "sub-01_task-rest")
+    (folder / f"sub-01_task-rest_run_2_{SPACE}_desc-preproc_bold.nii.gz").touch()
+    (folder / f"._sub-01_task-rest_{SPACE}_desc-preproc_bold.nii.gz").touch()
+    found = discover(root, None, select())
+    assert len(found.scans) == 1
+    (note,) = found.notes
+    assert "run_2" in note
+    assert "left out; its name is not BIDS" in note
+
+
+def test_one_run_number_written_in_two_ways_is_said(root):
+    for run in ("1", "01", "2"):
+        add_run(root, f"sub-01_task-rest_run-{run}")
+    found = discover(root, None, select())
+    assert len(found.scans) == 3
+    (note,) = found.notes
+    assert note.startswith("sub-01_task-rest_run-01 and sub-01_task-rest_run-1: one nu")
+
+
+@pytest.mark.parametrize("content", ["{", None])
+def test_a_filter_file_that_cannot_be_read_is_a_wrong_option(root, tmp_path, content):
+    add_run(root, "sub-01_task-rest")
+    path = tmp_path / "filter.json"
+    if content:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"--bids-filter-file .*filter\.json"):
+        discover(root, None, select(bids_filter_file=path))

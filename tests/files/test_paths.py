@@ -8,8 +8,9 @@ from bidsclf.errors import InputError
 from bidsclf.files import paths
 
 LABELS = st.text("abcXYZ0129", min_size=1, max_size=6)
+SOURCE = st.text("abXY01+", min_size=1, max_size=6)
 ENTITIES = st.dictionaries(st.sampled_from(paths.ORDER[1:]), LABELS).flatmap(
-    lambda some: LABELS.map(lambda sub: {"sub": sub} | some)
+    lambda some: SOURCE.map(lambda sub: {"sub": sub} | some)
 )
 
 
@@ -45,6 +46,12 @@ def test_a_label_is_safe_or_refused(text):
     except InputError:
         return
     assert paths.parse(f"sub-{value}_bold.nii")[0] == {"sub": value}
+
+
+def test_a_plus_stays_in_the_labels_of_the_source_only():
+    entities = {"sub": "a+b", "task": "rest+eyes", "desc": "simple+gsr"}
+    path = paths.build(entities, "timeseries", ".tsv")
+    assert path.name == "sub-a+b_task-rest+eyes_desc-simplegsr_timeseries.tsv"
 
 
 def test_refuses_a_name_without_a_person():

@@ -220,3 +220,16 @@ def test_a_link_without_its_file_asks_for_datalad(tmp_path):
     path.symlink_to(tmp_path / ".git" / "annex" / "x")
     with pytest.raises(InputError, match="run datalad get"):
         store.read_table(path)
+
+
+@pytest.mark.parametrize("read", [store.read_json, store.read_table])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    open_folder, as_nobody, read
+):
+    path = open_folder / "x.json"
+    path.write_text("{}")
+    path.chmod(0)
+    with as_nobody(), pytest.raises(InputError, match="Check who may read it") as error:
+        read(path)
+    assert "Permission denied" in str(error.value)
+    assert "Mend" not in str(error.value)
