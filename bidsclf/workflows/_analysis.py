@@ -9,6 +9,7 @@ import pandas as pd
 
 from bidsclf.checks import to_plain
 from bidsclf.config import Config
+from bidsclf.dataset import why_not_ours
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.files import derivatives, status, store
 from bidsclf.workflows import _run
@@ -141,15 +142,8 @@ def is_done(config: Config, key: str, names: Iterable[str]) -> bool:
 
 
 def _check_ours(folder: Path) -> None:
-    path = folder / "dataset_description.json"
-    if not path.is_file():
-        return
-    makers = [one.get("Name") for one in store.read_json(path).get("GeneratedBy", [])]
-    if "bidsclf" not in makers:
-        raise ConfigError(
-            f"{folder} is a dataset made by {', '.join(map(str, makers)) or 'others'},"
-            " not by bidsclf. Name another folder with --analysis-id."
-        )
+    if why := why_not_ours(folder):
+        raise ConfigError(f"--analysis-id {folder.name}: {why}")
 
 
 def open_folder(config: Config, about: dict[str, Any]) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bidsclf.files import store
+from bidsclf.dataset import describe
 from bidsclf.models._rows import row_digests
 
 
@@ -24,8 +24,7 @@ def person_digests(seam: Path, participants: Sequence[str]) -> list[str]:
     participants : sequence of str
         With ``sub-``.
     """
-    path = seam / "dataset_description.json"
-    name = store.read_json(path).get("Name", "") if path.is_file() else ""
+    name = describe(seam)["Name"]
     return [sha256(f"{name}\t{who}".encode()).hexdigest() for who in participants]
 
 

@@ -23,6 +23,7 @@ from bidsclf import __version__
 from bidsclf.config import Config, RunConfig, to_plain
 from bidsclf.errors import BidsclfError, Terminated
 from bidsclf.files import store
+from bidsclf.workflows._citation import citation
 
 LOG = logging.getLogger("bidsclf")
 ARMED, STOPPED = "stops-at-first", "stopped"  # marks in the folder of notes
@@ -36,30 +37,6 @@ PACKAGES = (
     "nipype", "pybids", "nilearn", "nibabel", "numpy", "scipy", "pandas",
     "scikit-learn", "torch",
 )  # fmt: skip
-CITATION = """# What to cite
-
-This run used bidsclf {version} at the {level} level, and:
-
-- BIDS: Gorgolewski et al. (2016), Scientific Data 3, 160044, doi:10.1038/sdata.2016.44
-- BIDS Apps: Gorgolewski et al. (2017), PLoS Computational Biology 13(3), e1005209,
-  doi:10.1371/journal.pcbi.1005209
-- Nipype: Gorgolewski et al. (2011), Frontiers in Neuroinformatics 5, 13,
-  doi:10.3389/fninf.2011.00013
-"""
-CITATION_OF = {
-    "participant": """- fMRIPrep: Esteban et al. (2019), Nature Methods 16, 111-116,
-  doi:10.1038/s41592-018-0235-4
-- PyBIDS: Yarkoni et al. (2019), Journal of Open Source Software 4(40), 1294,
-  doi:10.21105/joss.01294
-- Nilearn: Abraham et al. (2014), Frontiers in Neuroinformatics 8, 14,
-  doi:10.3389/fninf.2014.00014
-""",
-    "group": """- scikit-learn: Pedregosa et al. (2011), JMLR 12, 2825-2830
-- PyTorch: Paszke et al. (2019), NeurIPS 32, 8024-8035
-- The interval of the AUC: DeLong et al. (1988), Biometrics 44(3), 837-845,
-  doi:10.2307/2531595
-""",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +126,17 @@ def open_notes(notes: Path, settings: RunConfig) -> None:
         (notes / ARMED).touch()
 
 
+def node_name(unit: str) -> str:
+    """Return the name of a unit's node; nipype takes fewer letters than BIDS.
+
+    Examples
+    --------
+    >>> node_name("sub-01_task-rest+eyes")
+    'sub-01_task-rest-plus-eyes'
+    """
+    return unit.replace("+", "-plus-")
+
+
 def collect(
     names: Iterable[str], notes: Path, crashes: Path, *, is_report: bool = False
 ) -> list[Unit]:
@@ -165,7 +153,7 @@ def collect(
 
 
 def _crashed(name: str, crashes: Path, *, is_report: bool) -> Unit:
-    files = sorted(crashes.glob(f"crash-*-{name}-*.txt"))
+    files = sorted(crashes.glob(f"crash-*-{node_name(name)}-*.txt"))
     if not files:
         message, is_bug = NOT_RUN, False
     else:
@@ -248,7 +236,7 @@ def recorded(config: Config, command: str | None) -> Iterator[Run]:
     command = command if command is not None else shlex.join(sys.argv)
     run = Run(config=config, command=command, folder=folder, started=started)
     store.write_text(folder / "bidsclf.toml", tomli_w.dumps(to_plain(config)))
-    store.write_text(folder / "CITATION.md", _citation(config.level))
+    store.write_text(folder / "CITATION.md", citation(config.level))
     try:
         yield run
     except BidsclfError as error:
@@ -267,12 +255,6 @@ def recorded(config: Config, command: str | None) -> Iterator[Run]:
         run.write_summary(1, repr(error))
         raise
     run.write_summary(run.code)
-
-
-def _citation(level: str) -> str:
-    return CITATION.format(version=__version__, level=level) + CITATION_OF.get(
-        level, CITATION_OF["group"]
-    )
 
 
 def versions() -> dict[str, str]:

@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bidsclf import dataset
 from bidsclf.config import Config, to_plain
 from bidsclf.features._strategy import needs_aroma
-from bidsclf.files import derivatives, paths, status, store
+from bidsclf.files import derivatives, paths, status
 from bidsclf.files.discover import Discovery, discover, participants_table
 from bidsclf.scan import Scan
 from bidsclf.workflows import _run, _scans, _staging, _work, plugins
@@ -163,19 +164,15 @@ def _write_roots(
 
 def _name(bids_dir: Path) -> str:
     """Return the name of the output: people of another study may bear our labels."""
-    path = bids_dir / "dataset_description.json"
-    name = store.read_json(path).get("Name", "") if path.is_file() else ""
+    name = dataset.describe(bids_dir)["Name"]
     return f"{name}: features by bidsclf" if name else "bidsclf features"
 
 
-def _pipelines(datasets: Iterable[Path]) -> list[dict]:
+def _pipelines(roots: Iterable[Path]) -> list[dict]:
     """Return what the input says of how it was made."""
-    found = []
-    for dataset in sorted(datasets):
-        path = dataset / "dataset_description.json"
-        if path.is_file():
-            found += store.read_json(path).get("GeneratedBy", [])
-    return [one for one in found if isinstance(one, dict) and "Name" in one]
+    return [
+        one for root in sorted(roots) for one in dataset.describe(root)["GeneratedBy"]
+    ]
 
 
 def _extract(
@@ -254,7 +251,7 @@ def _unchanged(run: _run.Run, people: Iterable[str]) -> set[str]:
 
 def _node(run: _run.Run, shell: object, name: str, gb: float) -> nipype.Node:
     threads = min(run.config.run.omp_nthreads, run.config.run.nprocs)
-    return nipype.Node(shell, name=name, mem_gb=gb, n_procs=threads)
+    return nipype.Node(shell, name=_run.node_name(name), mem_gb=gb, n_procs=threads)
 
 
 def _execute(run: _run.Run, nodes: list[nipype.Node], notes: Path) -> None:

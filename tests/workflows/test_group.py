@@ -95,7 +95,9 @@ def test_a_dataset_of_another_program_is_never_written_to(people):
     store.write_json(folder / "dataset_description.json", made)
     before = sorted(folder.rglob("*"))
     config = config_of(people, analysis_id="fmriprep", force=True)
-    with pytest.raises(ConfigError, match="made by fMRIPrep, not by bidsclf"):
+    with pytest.raises(
+        ConfigError, match=r"--analysis-id fmriprep: .* bidsclf did not write"
+    ):
         run_group(config)
     assert sorted(folder.rglob("*")) == before
 

@@ -245,6 +245,15 @@ def interrupted(node, status):
         raise KeyboardInterrupt
 
 
+def test_a_label_with_a_plus_is_a_node_too(config, study):
+    for path in sorted(study.rglob("sub-02*task-rest*")):
+        path.rename(path.with_name(path.name.replace("task-rest", "task-rest+eyes")))
+    assert run_participant(replace(config, bids_dir=study)) == 0
+    assert scans(config.output_dir)["sub-02"]["unit"].startswith(
+        "sub-02_task-rest+eyes"
+    )
+
+
 def test_a_full_work_disk_is_no_bug(config, monkeypatch):
     real = store.write_json
 
