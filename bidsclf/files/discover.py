@@ -81,8 +81,8 @@ def discover(
         problems += [Problem(f"sub-{label}", message) for label, message in absent]
     else:
         notes = [*notes, *(f"sub-{label}: {message}" for label, message in absent)]
-    said = (*unnamed, *doubled, *_alike(images), *_roster(root, raw)[2])
-    return Discovery(tuple(scans), tuple(problems), (*notes, *said))
+    others = (*unnamed, *doubled, *_alike(images), *_roster(root, raw)[2])
+    return Discovery(tuple(scans), tuple(problems), (*notes, *others))
 
 
 def _readable(

@@ -10,6 +10,7 @@ from pathlib import Path
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
 from bidsclf.config import SelectionConfig
+from bidsclf.dataset import describe
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files import paths, store
 from bidsclf.files.filters import Image, bare
@@ -51,9 +52,7 @@ def find_roots(
 
 def _is_declared(root: Path) -> bool:
     """Tell whether a dataset says that it is a derivative; old ones do not."""
-    path = root / "dataset_description.json"
-    fields = store.read_json(path) if path.exists() else {}
-    return isinstance(fields, dict) and fields.get("DatasetType") == "derivative"
+    return describe(root).get("DatasetType") == "derivative"
 
 
 def _has_images(root: Path) -> bool:

@@ -342,8 +342,8 @@ def test_a_job_looks_for_half_written_files_where_it_works(config, monkeypatch):
         (out / name).mkdir(parents=True)
     real = status.os.walk
 
-    def walk(top):
-        for found in real(top):
+    def walk(top, **settings):
+        for found in real(top, **settings):
             walked.append(str(found[0]))
             yield found
 
