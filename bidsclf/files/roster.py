@@ -1,8 +1,11 @@
 """The whole table of people: read as far as it can be, and added to, never cut."""
 
+import fcntl
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ from bidsclf.files import store
 from bidsclf.files.people import ID, listed, with_prefix
 
 LOG = logging.getLogger("bidsclf")
-PASSES = 3  # two jobs with contradicting tables must not take turns for ever; ours
+LOCK = Path(".bidsclf", "participants.lock")
+WAIT_S, STEP_S = 10.0, 0.05  # for other jobs that write, each some milliseconds; ours
 
 
 def read_roster(
@@ -124,9 +128,8 @@ def write_roster(
     new = pd.read_csv(
         text, sep="\t", dtype=str, na_values=[store.MISSING, ""], keep_default_na=False
     )
-    for _ in range(PASSES):  # again, if another job wrote meanwhile
-        if not _add(path, new):
-            break
+    with _alone(out / LOCK):
+        _add(path, new)
     known = _meanings(sidecar)
     given = {name: words for name, words in columns.items() if words}
     if sidecar.exists() and not known:
@@ -134,24 +137,44 @@ def write_roster(
     return [path, store.keep_json(sidecar, known | given)]
 
 
-def _add(path: Path, new: pd.DataFrame) -> bool:
-    """Add what a table knows; tell whether the file changed."""
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one job at a time read and write, where the file system knows locks."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = lock.open("a")
+    except OSError:  # another user's lock; writing the table says what is wrong
+        yield
+        return
+    with stream:
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(STEP_S)
+            except OSError:  # no locks here
+                break
+        yield
+
+
+def _add(path: Path, new: pd.DataFrame) -> None:
+    """Add what a table knows, unless it is all there."""
     if not path.exists():
         store.write_table(path, new)
-        return True
+        return
     try:
         before = _rows(path)
     except InputError as error:
         LOG.warning("%s It is left as it is.", error)
-        return False
+        return
     if before[ID].isna().any() or before[ID].duplicated().any():
         LOG.warning("%s: rows without a name or of one person; left as it is.", path)
-        return False
+        return
     merged = merge(new, before)
-    if _sorted(merged).equals(_sorted(before)):
-        return False
-    store.write_table(path, merged)
-    return True
+    if not _sorted(merged).equals(_sorted(before)):
+        store.write_table(path, merged)
 
 
 def merge(new: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:

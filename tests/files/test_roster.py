@@ -1,12 +1,17 @@
 """The table of people only grows."""
 
+import errno
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsclf.files import store
+from bidsclf.files import roster, store
 from bidsclf.files.people import ID
 from bidsclf.files.roster import merge, write_roster
 
@@ -80,15 +85,34 @@ def test_a_table_that_cannot_be_read_is_left_alone(tmp_path, caplog, content):
     assert "left as it is" in caplog.text
 
 
-def test_a_table_that_another_job_replaced_meanwhile_is_added_to(tmp_path, monkeypatch):
-    path, write = tmp_path / "participants.tsv", store.write_table
-    other = people(site=["A", "B"])
-    pending = [other]
+def start_together(number: int, out, moment: float) -> None:
+    """Write at a moment a table that knows a column of its own."""
+    time.sleep(max(0.0, moment - time.time()))
+    write_roster(out, people(**{f"own{number}": ["1", "2"]}), {})
 
-    def late(where, values):
-        write(where, values)
-        return write(where, pending.pop()) if pending else where
 
-    monkeypatch.setattr(store, "write_table", late)
-    write_roster(tmp_path, people(age=["8", "10"]), {})
-    assert list(store.read_table(path)) == [ID, "age", "site"]
+def test_jobs_that_know_different_things_lose_nothing(tmp_path):
+    moment = time.time() + 1.0
+    with ProcessPoolExecutor(8, mp_context=get_context("fork")) as pool:
+        jobs = [pool.submit(start_together, n, tmp_path, moment) for n in range(8)]
+        for job in jobs:
+            job.result()
+    found = store.read_table(tmp_path / "participants.tsv")
+    assert sorted(found) == [*(f"own{n}" for n in range(8)), ID]
+
+
+def test_a_file_system_without_locks_is_no_error(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(roster.fcntl, "flock", refuse)
+    write_roster(tmp_path, people(), {})
+    assert len(store.read_table(tmp_path / "participants.tsv")) == 2
+
+
+def test_the_lock_of_another_user_is_no_error(open_folder, as_nobody):
+    write_roster(open_folder, people(), {})
+    open_folder.chmod(0o777)
+    with as_nobody():
+        write_roster(open_folder, people(age=["8", "10"]), {})
+    assert list(store.read_table(open_folder / "participants.tsv")) == [ID, "age"]
