@@ -14,7 +14,6 @@ from bidsclf.errors import InputError
 from bidsclf.files import store
 
 FOLDER = Path(".bidsclf", "status")
-STATES = ("done", "failed")
 LOGS = 20  # the last runs, whose logs are searched for half-written files; ours
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bidsclf.report.page import is_control
+
 # Okabe and Ito's palette, told apart by colour-blind readers (2008, jfly.uni-koeln.de)
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", RED, "#8C6D31", "#666666")
@@ -163,11 +165,11 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray, str]]) -> str:
         figure, axes = _axes(4.6, 4.6)
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
         for place, (model, (fpr, tpr, note)) in enumerate(curves.items()):
-            is_control = model.startswith("control-")
+            dashed = is_control(model)
             axes.plot(fpr, tpr, label=f"{model}  {note}",
                       color=PALETTE[place % len(PALETTE)],
-                      linewidth=1.0 if is_control else 2.0,
-                      linestyle="--" if is_control else "-")  # fmt: skip
+                      linewidth=1.0 if dashed else 2.0,
+                      linestyle="--" if dashed else "-")  # fmt: skip
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), title="ROC, pooled out of fold")
         axes.legend(loc="lower right", fontsize=8)
@@ -188,7 +190,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], xlabel: str) -> str:
         )
         axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         for place, (name, estimate, low, high) in enumerate(reversed(rows)):
-            colour = GREY if name.startswith("control-") else BLUE
+            colour = GREY if is_control(name) else BLUE
             axes.plot([low, high], [place, place], color=colour, linewidth=2)
             axes.plot(estimate, place, "o", color=colour, markersize=6)
         axes.set_yticks(range(len(rows)), [row[0] for row in reversed(rows)])
@@ -204,7 +206,7 @@ def folds(scores: Mapping[str, Sequence[float]], ylabel: str) -> str:
         for place, (model, values) in enumerate(reversed(list(scores.items()))):
             given = np.asarray(values, float)
             given = given[np.isfinite(given)]
-            colour = GREY if model.startswith("control-") else BLUE
+            colour = GREY if is_control(model) else BLUE
             spread = np.linspace(-0.18, 0.18, given.size)
             axes.scatter(given, place + spread, s=14, color=colour, alpha=0.55,
                          linewidths=0)  # fmt: skip

@@ -12,7 +12,8 @@ from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
 from bidsclf.files.people import phenotype
 from bidsclf.report import figures, page
-from bidsclf.report.verdict import is_control, judge, pooled
+from bidsclf.report.page import is_control
+from bidsclf.report.verdict import judge, pooled
 
 FOLDS = "AUC of folds: mean (SD), range"
 SHOWN = {  # metric -> heading of the table of models

@@ -12,6 +12,7 @@ from bidsclf import __version__
 from bidsclf.files import store
 
 MISSING = "n/a"
+CONTROL = "control-"  # how the models that see no brain signal are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,13 @@ def rows(
     lines = []
     for record in records:
         cells = tuple((name, text(record.get(name))) for name in columns)
-        lines.append(Row(cells, cells[0][1].startswith("control-")))
+        lines.append(Row(cells, is_control(cells[0][1])))
     return Rows(tuple(columns), frozenset(numbers), lines)
+
+
+def is_control(model: str) -> bool:
+    """Tell whether a model sees no brain signal."""
+    return model.startswith(CONTROL)
 
 
 def text(value: Any, digits: int = 2) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from bidsclf.report import page
+from bidsclf.report.page import is_control
 
-CONTROL = "control-"
 LEVEL = 0.05  # of Holm's p for "clearly above a control"
 
 
@@ -31,11 +31,6 @@ def pooled(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the pooled rows of one metric, one a model, in the order of the table."""
     rows = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == metric)]
     return rows.drop_duplicates("model").set_index("model")
-
-
-def is_control(model: str) -> bool:
-    """Tell whether a model sees no brain signal."""
-    return model.startswith(CONTROL)
 
 
 def judge(
@@ -71,10 +66,10 @@ def judge(
     headline = f"{best}: AUC {_interval(models.loc[best])}."
     asked = [m for m in (*auc.index, *failed) if is_control(m)]
     counted = [m for m in asked if (scheme, m) != ("loso", "control-site")]
-    sentences = [_against(best, models.loc[best], counted, comparisons, failed)]
-    is_good = "yes" in sentences[0].split(":")[1]
+    answer, why = _against(best, models.loc[best], counted, comparisons, failed)
+    sentences = [f"Better than every control: {answer}{why}"]
     sentences += _cautions(models, auc.loc[[m for m in counted if m in auc.index]])
-    return Verdict(headline, "good" if is_good else "bad", sentences)
+    return Verdict(headline, "good" if answer == "yes" else "bad", sentences)
 
 
 def _interval(row: pd.Series) -> str:
@@ -87,19 +82,19 @@ def _against(
     controls: list[str],
     comparisons: pd.DataFrame,
     failed: Mapping[str, str],
-) -> str:
-    """Return whether the best model beats every control, as a sentence."""
+) -> tuple[str, str]:
+    """Return whether the best model beats every control, and the reason."""
     if not controls:
-        return "Better than every control: unknown, since none was fitted."
+        return "unknown", ", since none was fitted."
     gone = [control for control in controls if control in failed]
     lost = [c for c in controls if c not in failed and not _beats(comparisons, best, c)]
     if not row["low"] > 0.5:
         lost.append("chance (AUC .5)")
     if lost:
-        return f"Better than every control: no; not clearly above {', '.join(lost)}."
+        return "no", f"; not clearly above {', '.join(lost)}."
     if gone:
-        return f"Better than every control: unknown, since {', '.join(gone)} failed."
-    return f"Better than every control: yes ({', '.join(controls)}; Holm's p < .05)."
+        return "unknown", f", since {', '.join(gone)} failed."
+    return "yes", f" ({', '.join(controls)}; Holm's p < .05)."
 
 
 def _beats(comparisons: pd.DataFrame, model: str, control: str) -> bool:

@@ -233,7 +233,7 @@ def _prepare_node(run: _run.Run, place: Place, unit: str, model: str) -> nipype.
         work=str(place.work),
         out=str(place.seam),
     )
-    return _node(run, shell, unit)
+    return plugins.node(run.config.run, shell, unit, FIT_GB)
 
 
 def _fit_node(run: _run.Run, place: Place, job: _fits.FitJob) -> nipype.Node:
@@ -244,12 +244,7 @@ def _fit_node(run: _run.Run, place: Place, job: _fits.FitJob) -> nipype.Node:
         work=str(place.work),
         use_gpu=job.device == "cuda",
     )
-    return _node(run, shell, job.unit)
-
-
-def _node(run: _run.Run, shell: Any, name: str) -> nipype.Node:
-    threads = min(run.config.run.omp_nthreads, run.config.run.nprocs)
-    return nipype.Node(shell, name=name, mem_gb=FIT_GB, n_procs=threads)
+    return plugins.node(run.config.run, shell, job.unit, FIT_GB)
 
 
 def _merge(run: _run.Run, place: Place, jobs: list[_fits.FitJob]) -> None:
@@ -294,7 +289,7 @@ def _alone(
     place.notes.mkdir(parents=True, exist_ok=True)
     _forget(place, [unit])
     graph = nipype.Workflow(unit, base_dir=os.fspath(place.work))
-    graph.add_nodes([_node(run, shell, unit)])
+    graph.add_nodes([plugins.node(run.config.run, shell, unit, FIT_GB)])
     settings = replace(run.config.run, nprocs=1, nipype_plugin_file=None)
     plugins.execute(graph, settings, crashes=run.folder)
     run.add(_run.collect([unit], place.notes, run.folder, is_report=is_report))

@@ -214,7 +214,7 @@ def _extract_node(run: _run.Run, one: Planned, notes: Path, cache: Path) -> nipy
         notes=str(notes),
         cache=str(cache),
     )
-    return _node(run, shell, one.unit, SCAN_GB)
+    return plugins.node(run.config.run, shell, one.unit, SCAN_GB)
 
 
 def _draw(run: _run.Run, found: Discovery, notes: Path) -> None:
@@ -226,8 +226,8 @@ def _draw(run: _run.Run, found: Discovery, notes: Path) -> None:
     old = _unchanged(run, people)
     names = {f"{who}_report": who for who in people if who not in old}
     nodes = [
-        _node(
-            run,
+        plugins.node(
+            run.config.run,
             Page(unit=unit, notes=str(notes), out=str(out), participant=who),
             unit,
             PAGE_GB,
@@ -247,11 +247,6 @@ def _unchanged(run: _run.Run, people: Iterable[str]) -> set[str]:
     changed = {u.unit.partition("_")[0] for u in run.units if u.state != "done before"}
     pages = run.config.output_dir
     return {who for who in set(people) - changed if (pages / f"{who}.html").exists()}
-
-
-def _node(run: _run.Run, shell: object, name: str, gb: float) -> nipype.Node:
-    threads = min(run.config.run.omp_nthreads, run.config.run.nprocs)
-    return nipype.Node(shell, name=_run.node_name(name), mem_gb=gb, n_procs=threads)
 
 
 def _execute(run: _run.Run, nodes: list[nipype.Node], notes: Path) -> None:

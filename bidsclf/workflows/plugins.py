@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from bidsclf.config import RunConfig
 from bidsclf.errors import ConfigError, Terminated
-from bidsclf.workflows._run import KILLED
+from bidsclf.workflows._run import KILLED, node_name
 
 os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1"}  # telemetry waits 10 s offline
 import nipype
@@ -131,6 +131,12 @@ def _quieten() -> None:
         {"logging": {"workflow_level": "CRITICAL", "interface_level": "CRITICAL"}}
     )
     nipype.logging.update_logging(nipype.config)
+
+
+def node(settings: RunConfig, shell: Any, unit: str, gb: float) -> nipype.Node:
+    """Return the node of a unit, with the memory and threads that it takes."""
+    threads = min(settings.omp_nthreads, settings.nprocs)
+    return nipype.Node(shell, name=node_name(unit), mem_gb=gb, n_procs=threads)
 
 
 def execute(

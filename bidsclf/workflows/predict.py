@@ -11,6 +11,7 @@ from bidsclf.cohort import Cohort, load_people
 from bidsclf.config import CohortConfig, Config
 from bidsclf.crossval import load_bundle, predict_people
 from bidsclf.errors import ConfigError, NothingMatched
+from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
 from bidsclf.models._base import Classifier, find, prepared
 from bidsclf.models._rows import take
@@ -20,7 +21,6 @@ SEEN = (
     "the model was fitted on this person (the same label in a dataset of the same Name,"
     " see dataset_description.json, or the same features); a score would say nothing."
 )
-THRESHOLD = 0.5  # a score at or above it gets the positive label
 LABEL = "Group on whose side of 0.5 the score lies; not a diagnosis"
 
 
