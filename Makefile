@@ -38,7 +38,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy bidsclf/errors.py bidsclf/options.py bidsclf/checks.py bidsclf/dataset.py \
-	    bidsclf/config.py \
+	    bidsclf/config \
 	    bidsclf/scan.py bidsclf/arguments bidsclf/files bidsclf/features bidsclf/models \
 	    bidsclf/folds.py bidsclf/evaluate bidsclf/sources bidsclf/cohort.py \
 	    bidsclf/crossval.py

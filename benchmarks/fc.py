@@ -140,7 +140,7 @@ def reach(people: pd.DataFrame, edges: np.ndarray, config: FoldConfig) -> str:
         sums[fold.test] += scores
         truth = y[fold.test]
         each.append([((scores >= 0.5) == truth).mean(), roc_auc_score(truth, scores)])
-    n_repeats = 1 if config.scheme == "loso" else config.n_repeats
+    n_repeats = 1 if config.scheme == "loso" else config.repeats
     accuracy, auc = np.mean(each, axis=0)
     pooled = ((sums / n_repeats >= 0.5) == y).mean()
     return (

@@ -54,12 +54,21 @@ def _is_within(value: float, limits: Mapping[str, Any]) -> bool:
 def _limit_problem(name: str, value: Any, limits: Mapping[str, Any]) -> str:
     choices = limits.get("choices")
     bounds = [text.format(limits[key]) for key, text in BOUNDS.items() if key in limits]
-    if choices and value not in choices:
+    if choices and value is not None and value not in choices:
         hint = did_you_mean(str(value), list(choices))
         return f"{name} is {value!r}; it is one of: {', '.join(choices)}.{hint}"
     if bounds and value is not None and not _is_within(value, limits):
         return f"{name} is {value}; it takes {' and '.join(bounds)}."
     return ""
+
+
+def name_each_once(option: str, names: tuple[str, ...]) -> list[str]:
+    """Return what is wrong with a list of names: none, or one twice."""
+    if not names:
+        return [f"{option} is empty; name at least one."]
+    if len(set(names)) < len(names):
+        return [f"{option} names one twice: {' '.join(names)}."]
+    return []
 
 
 class Checked:

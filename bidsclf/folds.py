@@ -71,7 +71,7 @@ def make_folds(people: pd.DataFrame, config: FoldConfig) -> list[Fold]:
     else:
         parts = [
             (repeat, _tests_by_cell(table, config, repeat))
-            for repeat in range(1, config.n_repeats + 1)
+            for repeat in range(1, config.repeats + 1)
         ]
     return [
         _split(table, config, (repeat, number), test)

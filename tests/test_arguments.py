@@ -166,7 +166,7 @@ def test_everything_wrong_is_said_at_once(folders):
         "nowhere is not a folder",
         "the level is 'grp'; it is one of: participant, group, predict.",
         "--n-folds is 'x'; it takes a whole number.",
-        "--cv is 'lso'; it is one of: kfold, loso. Did you mean 'loso'?",
+        "--cv is 'lso'; it is one of: kfold, loso, bootstrap. Did you mean 'loso'?",
         "Did you mean 'fc-svm'?",
         "did you mean 8G?",
         "Swap them?",

@@ -93,12 +93,34 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--site-column", "COLUMN", "column of the site", COHORT),
             Option("--include", "EXPR", "a condition on participants.tsv, such as"
                    " \"site == 'NYU' and age < 18\"; the others are left out", GROUP),
+            Option("--match", "", "keep one control a patient within each site, the"
+                   " nearest in age", GROUP),
+            Option("--group-column", "COLUMN", "column of families or twins, who are"
+                   " never split between training and test", GROUP),
             Option("--models", "NAME", "models to fit", GROUP),
-            Option("--cv", "SCHEME", "folds over people, or leave one site out",
-                   GROUP),
+            Option("--cv", "SCHEME", "folds over people, one site left out, or the"
+                   " bootstrap tested out of bag", GROUP),
             Option("--n-folds", "N", "folds of kfold", GROUP),
-            Option("--n-repeats", "N", "repeats of kfold", GROUP),
+            Option("--n-repeats", "N", "repeats of kfold (1) or rounds of bootstrap"
+                   " (100)", GROUP),
+            Option("--folds-file", "TSV", "splits of your own, written as folds.tsv",
+                   GROUP),
+            Option("--harmonize", "METHOD", "remove site effects, learned in the"
+                   " training part of each fold", GROUP),
+            Option("--harmonize-unseen", "POLICY", "a site unseen in training: refuse"
+                   " it, leave it as it is, or estimate it from its own unlabelled"
+                   " people; predict does as its model", COHORT),
+            Option("--covariates", "COLUMN", "columns whose effects harmonization"
+                   " keeps; never the target", GROUP),
+            Option("--smooth-terms", "COLUMN", "covariates that combat-gam lets act"
+                   " along a curve; age when not given", GROUP),
+            Option("--missing", "HOW", "people without a covariate: an error, left out,"
+                   " or the median of the training people", GROUP),
             Option("--n-bootstrap", "N", "resamples behind each interval", GROUP),
+            Option("--n-permutations", "N", "permutations of labels within site, on"
+                   " scores that stand", GROUP),
+            Option("--n-refit-permutations", "N", "permutations with every model fitted"
+                   " again", GROUP),
             Option("--runs", "HOW", "several runs of a person become one row, or stay"
                    " rows of that person; predict does as its model", GROUP),
             Option("--analysis-id", "ID", "name of the analysis' folder, letters and"

@@ -58,7 +58,7 @@ def plan(config: Config, folds: list[Fold]) -> list[FitJob]:
     folder = _analysis.folder_of(config).absolute() / "models"
     jobs = []
     for model in config.analysis.models:
-        names = [_fold_name(fold, config.folds.n_repeats) for fold in folds]
+        names = [_fold_name(fold, config.folds.repeats) for fold in folds]
         for number, name in enumerate([*names, "final"]):
             jobs.append(
                 FitJob(

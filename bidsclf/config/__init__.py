@@ -1,0 +1,36 @@
+"""Settings: one frozen part a stage, checked when made, saved with the results.
+
+Every message names the command-line option, since that is what a user can change.
+A setting's default, bounds and choices stand here and nowhere else.
+"""
+
+from bidsclf.checks import from_plain, to_plain
+from bidsclf.config.analysis import (
+    AnalysisConfig,
+    CohortConfig,
+    FoldConfig,
+    HarmonizeConfig,
+)
+from bidsclf.config.extraction import (
+    FEATURES,
+    DenoiseConfig,
+    ExtractConfig,
+    SelectionConfig,
+)
+from bidsclf.config.run import LEVELS, Config, RunConfig
+
+__all__ = [
+    "FEATURES",
+    "LEVELS",
+    "AnalysisConfig",
+    "CohortConfig",
+    "Config",
+    "DenoiseConfig",
+    "ExtractConfig",
+    "FoldConfig",
+    "HarmonizeConfig",
+    "RunConfig",
+    "SelectionConfig",
+    "from_plain",
+    "to_plain",
+]

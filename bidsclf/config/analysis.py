@@ -1,0 +1,169 @@
+"""Settings of the group level: who, how people are split, what is fitted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bidsclf.checks import Checked, name_each_once, setting
+
+MISSING = ("error", "drop", "impute-train-median")
+UNSEEN = ("refuse", "identity", "batch")
+HARMONIZERS = ("none", "combat", "combat-gam", "covbat")
+BOOTSTRAP_REPEATS = 100  # rounds of seeds 000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortConfig(Checked):
+    """Who is studied, and what is predicted.
+
+    Attributes
+    ----------
+    target : str
+        Column of participants.tsv with exactly two values.
+    positive_label : str or None
+        The value scored as 1; None is allowed where the column says it itself.
+    site_column : str
+        Column of the acquisition site.
+    atlas, desc, space : str or None
+        Which derivatives are read; None takes the only one there is.
+    participant_label, session_label, task_id, run_id : tuple of str
+        Which people and runs are read, labels without prefix; empty means all.
+    include : str or None
+        A condition on columns of participants.tsv, such as ``site == 'NYU'``.
+    runs : {'average', 'keep'}
+        Runs of one person averaged to one row, or kept as rows of one person.
+    match : bool
+        Keep one control a patient within each site, the nearest in age.
+    group_column : str or None
+        Column of families or twins, who never straddle a split.
+    covariates : tuple of str
+        Columns whose effects harmonization keeps; never the target.
+    missing : {'error', 'drop', 'impute-train-median'}
+        What becomes of people without a covariate.
+    """
+
+    target: str = setting("diagnosis", "--target")
+    positive_label: str | None = setting(None, "--positive-label")
+    site_column: str = setting("site", "--site-column")
+    atlas: str | None = None
+    desc: str | None = None
+    space: str | None = None
+    participant_label: tuple[str, ...] = setting((), "--participant-label")
+    session_label: tuple[str, ...] = setting((), "--session-label")
+    task_id: tuple[str, ...] = setting((), "--task-id")
+    run_id: tuple[str, ...] = setting((), "--run-id")
+    include: str | None = setting(None, "--include")
+    runs: str = setting("average", "--runs", choices=("average", "keep"))
+    match: bool = setting(False, "--match")
+    group_column: str | None = setting(None, "--group-column")
+    covariates: tuple[str, ...] = setting((), "--covariates")
+    missing: str = setting("error", "--missing", choices=MISSING)
+
+    def _contradictions(self) -> list[str]:
+        problems = (
+            name_each_once("--covariates", self.covariates) if self.covariates else []
+        )
+        named = {name.lower() for name in self.covariates}
+        if self.target.lower() in named:
+            problems.append(
+                f"--covariates names the target, {self.target!r}: harmonization that"
+                " knows the diagnosis writes it into the features of the people to be"
+                " tested (a leak). Leave it out."
+            )
+        if self.site_column.lower() in named:
+            problems.append(
+                f"--covariates names the site, {self.site_column!r}, whose effect is"
+                " what harmonization removes. Leave it out."
+            )
+        return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldConfig(Checked):
+    """How people are split.
+
+    Attributes
+    ----------
+    scheme : {'kfold', 'loso', 'bootstrap'}
+        'kfold' stratifies by diagnosis and site; 'loso' leaves one site out;
+        'bootstrap' draws people with replacement and tests those not drawn.
+    n_folds : int
+        Outer folds of 'kfold'.
+    n_repeats : int or None
+        Repeats of 'kfold' (1), rounds of 'bootstrap' (100); 'loso' has one.
+    folds_file : Path or None
+        A table of splits that replaces the scheme.
+    valid_fraction : float
+        Share of each *training* part held out for early stopping, in (0, 0.5).
+    seed : int
+        Root of every random stream of the run.
+    """
+
+    scheme: str = setting("kfold", "--cv", choices=("kfold", "loso", "bootstrap"))
+    n_folds: int = setting(10, "--n-folds", least=2)
+    n_repeats: int | None = setting(None, "--n-repeats", least=1)
+    folds_file: Path | None = setting(None, "--folds-file")
+    valid_fraction: float = setting(0.15, above=0, below=0.5)
+    seed: int = setting(0, "--seed", least=0)
+
+    @property
+    def repeats(self) -> int:
+        """How often the scheme is repeated."""
+        if self.scheme == "loso":
+            return 1
+        return self.n_repeats or (BOOTSTRAP_REPEATS if self.scheme != "kfold" else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarmonizeConfig(Checked):
+    """How site effects are removed, always learned from training people.
+
+    Attributes
+    ----------
+    method : {'none', 'combat', 'combat-gam', 'covbat'}
+    unseen : {'refuse', 'identity', 'batch'} or None
+        What becomes of a site unseen in training; None refuses, and in predict
+        does as the model was made.
+    smooth_terms : tuple of str
+        Covariates that combat-gam lets act along a curve; empty means age.
+    """
+
+    method: str = setting("none", "--harmonize", choices=HARMONIZERS)
+    unseen: str | None = setting(None, "--harmonize-unseen", choices=UNSEEN)
+    smooth_terms: tuple[str, ...] = setting((), "--smooth-terms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisConfig(Checked):
+    """Which models are fitted, and how they are judged.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Members of the families in ``models/``.
+    analysis_id : str
+        Name of the folder of the analysis; letters and digits.
+    n_bootstrap : int
+        Resamples of people behind each interval.
+    n_permutations : int
+        Permutations of labels within site, against scores that stand.
+    n_refit_permutations : int
+        Permutations for each of which every model is fitted again; 0 for none.
+    device : {'auto', 'cpu', 'cuda'}
+    """
+
+    models: tuple[str, ...] = setting(
+        ("fc-svm", "control-phenotype", "control-motion", "control-site"), "--models"
+    )
+    analysis_id: str = setting("main", "--analysis-id")
+    n_bootstrap: int = setting(1000, "--n-bootstrap", least=100)
+    n_permutations: int = setting(1000, "--n-permutations", least=100)
+    n_refit_permutations: int = setting(0, "--n-refit-permutations", least=0)
+    device: str = setting("auto", "--device", choices=("auto", "cpu", "cuda"))
+
+    def _contradictions(self) -> list[str]:
+        problems = name_each_once("--models", self.models)
+        if not (self.analysis_id.isascii() and self.analysis_id.isalnum()):
+            problems.append(
+                f"--analysis-id is {self.analysis_id!r}; it takes letters and digits."
+            )
+        return problems

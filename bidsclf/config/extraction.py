@@ -1,0 +1,94 @@
+"""Settings of the participant level: which scans, and what is computed from them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bidsclf.checks import Checked, name_each_once, setting
+
+FEATURES = ("timeseries", "connectivity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionConfig(Checked):
+    """Which scans are taken.
+
+    Attributes
+    ----------
+    participant_label, session_label, task_id, run_id : tuple of str
+        Labels without their prefix; empty means all.
+    space : str
+        Template of the images.
+    """
+
+    participant_label: tuple[str, ...] = setting((), "--participant-label")
+    session_label: tuple[str, ...] = setting((), "--session-label")
+    task_id: tuple[str, ...] = setting((), "--task-id")
+    run_id: tuple[str, ...] = setting((), "--run-id")
+    space: str = setting("MNI152NLin2009cAsym", "--space")
+    bids_filter_file: Path | None = setting(None, "--bids-filter-file")
+    bids_database_dir: Path | None = setting(None, "--bids-database-dir")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenoiseConfig(Checked):
+    """How regional signals are cleaned.
+
+    Attributes
+    ----------
+    strategy : str
+        A name in ``data/strategies`` or the path of a JSON file of columns.
+    smoothing_fwhm_mm : float
+        Full width at half maximum of the Gaussian, 0 for none.
+    high_pass_hz, low_pass_hz : float or None
+        Butterworth cut-offs.
+    fd_thresh_mm : float or None
+        Volumes that moved more are censored; None leaves it to the strategy.
+    min_time_s : float
+        Seconds that must be left after censoring.
+    dummy_scans : int or None
+        Volumes dropped at the start; None takes those that fMRIPrep flagged.
+    """
+
+    strategy: str = setting("simple", "--denoise-strategy")
+    smoothing_fwhm_mm: float = setting(0.0, "--smoothing-fwhm", least=0)
+    high_pass_hz: float | None = setting(None, "--high-pass", above=0)
+    low_pass_hz: float | None = setting(None, "--low-pass", above=0)
+    fd_thresh_mm: float | None = setting(None, "--fd-thresh", above=0)
+    min_time_s: float = setting(120.0, "--min-time", least=0)
+    dummy_scans: int | None = setting(None, "--dummy-scans", least=0)
+
+    def _contradictions(self) -> list[str]:
+        low, high = self.low_pass_hz, self.high_pass_hz
+        if not (low and high) or high < low:
+            return []
+        return [
+            f"--high-pass is {high} Hz and --low-pass is {low} Hz;"
+            " the high-pass lies below the low-pass. Swap them?"
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractConfig(Checked):
+    """What is computed from a scan.
+
+    Attributes
+    ----------
+    features : tuple of str
+        Names of files in ``features/``.
+    atlases : tuple of str
+        Names in ``data/atlases`` or paths.
+    min_coverage : float
+        Share of a region's voxels inside the brain mask, in [0, 1]; a region
+        below it is ``n/a``.
+    """
+
+    features: tuple[str, ...] = setting(FEATURES, "--features")
+    atlases: tuple[str, ...] = setting(("aal",), "--atlases")
+    min_coverage: float = setting(0.5, "--min-coverage", least=0, most=1)
+    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+
+    def _contradictions(self) -> list[str]:
+        return [
+            *name_each_once("--features", self.features),
+            *name_each_once("--atlases", self.atlases),
+        ]

@@ -1,0 +1,85 @@
+"""Settings of a run, and all settings together."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bidsclf.checks import Checked, setting
+from bidsclf.config.analysis import (
+    AnalysisConfig,
+    CohortConfig,
+    FoldConfig,
+    HarmonizeConfig,
+)
+from bidsclf.config.extraction import ExtractConfig, SelectionConfig
+
+LEVELS = ("participant", "group", "predict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig(Checked):
+    """Where and how the work is done; nothing here changes a result."""
+
+    work_dir: Path | None = setting(None, "--work-dir")
+    nprocs: int = setting(1, "--nprocs", least=1)
+    omp_nthreads: int = setting(1, "--omp-nthreads", least=1)
+    mem_gb: float | None = setting(None, "--mem", above=0)
+    nipype_plugin_file: Path | None = setting(None, "--nipype-plugin-file")
+    stop_on_first_crash: bool = setting(False, "--stop-on-first-crash")
+    dry_run: bool = setting(False, "--dry-run")
+    force: bool = setting(False, "--force")
+    reports_only: bool = setting(False, "--reports-only")
+    clean_workdir: bool = setting(False, "--clean-workdir")
+    verbose: int = setting(0, "--verbose", least=0)
+
+    def _contradictions(self) -> list[str]:
+        if not (self.reports_only and self.force):
+            return []
+        return [
+            "--reports-only writes pages from what is there and --force computes it"
+            " again; give one of them."
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Checked):
+    """Everything a run was asked for; saved as ``logs/<run id>/bidsclf.toml``."""
+
+    bids_dir: Path
+    output_dir: Path
+    level: str = field(metadata={"option": "the level", "choices": LEVELS})
+    derivatives: Path | None = setting(None, "--derivatives")
+    model: Path | None = setting(None, "--model")
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    cohort: CohortConfig = field(default_factory=CohortConfig)
+    folds: FoldConfig = field(default_factory=FoldConfig)
+    harmonize: HarmonizeConfig = field(default_factory=HarmonizeConfig)
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def _contradictions(self) -> list[str]:
+        method, smooth = self.harmonize.method, self.harmonize.smooth_terms
+        problems = []
+        if method == "combat-gam" and not self.cohort.covariates:
+            problems.append(
+                "--harmonize combat-gam fits curves of covariates and --covariates is"
+                " empty. Give --covariates age, or use --harmonize combat."
+            )
+        if smooth and method != "combat-gam":
+            problems.append(
+                f"--smooth-terms is for --harmonize combat-gam, which is {method!r}."
+            )
+        if strange := set(smooth) - set(self.cohort.covariates):
+            problems.append(
+                f"--smooth-terms names {', '.join(sorted(strange))}, not among"
+                " --covariates. Add it there."
+            )
+        refuses = self.harmonize.unseen in (None, "refuse")
+        if self.folds.scheme == "loso" and method != "none" and refuses:
+            problems.append(
+                f"--cv loso tests sites unseen in training and --harmonize {method}"
+                " refuses them. Give --harmonize-unseen identity (their features stay"
+                " as they are) or batch (location and scale from the site's own"
+                " unlabelled people), or use --harmonize none."
+            )
+        return problems
