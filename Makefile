@@ -40,8 +40,8 @@ lint: .venv/ready
 	$(BIN)/mypy bidsclf/errors.py bidsclf/options.py bidsclf/checks.py bidsclf/dataset.py \
 	    bidsclf/config \
 	    bidsclf/scan.py bidsclf/arguments bidsclf/files bidsclf/features bidsclf/models \
-	    bidsclf/folds.py bidsclf/evaluate bidsclf/sources bidsclf/cohort.py \
-	    bidsclf/crossval.py
+	    bidsclf/harmonize bidsclf/folds bidsclf/evaluate bidsclf/sources \
+	    $(wildcard bidsclf/cohort* bidsclf/screening* bidsclf/crossval*)
 
 bench: .venv/ready
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
