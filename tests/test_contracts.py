@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from bidsclf.crossval import Recipe, fit_fold, load_bundle, save_bundle
+from bidsclf.crossval import Recipe, fit_fold, load_bundle, save_bundle, score_people
 from bidsclf.errors import FitError
 from bidsclf.folds import Fold
 from bidsclf.models._base import find, prepared, variants
@@ -117,10 +117,12 @@ def test_the_same_seed_gives_the_same_numbers(name):
 def test_a_bundle_predicts_the_same_and_holds_no_pickle(name, tmp_path):
     loaded = toy(find(name).input)
     result = fitted(name)
-    save_bundle(tmp_path, result.model, variant=name, context={"labels": {"0": "a"}})
-    model, described = load_bundle(tmp_path)
+    save_bundle(tmp_path, result.fitted, variant=name, context={"labels": {"0": "a"}})
+    again, described = load_bundle(tmp_path)
     x = take(prepared(name, loaded), FOLD.test)
-    np.testing.assert_array_equal(model.predict_score(x), result.scores)
+    scores, raw, _ = score_people(again, x, np.arange(6), 6)
+    np.testing.assert_array_equal(raw, result.raw_scores)
+    np.testing.assert_array_equal(scores, result.scores)
     assert described["variant"] == name
     assert described["context"] == {"labels": {"0": "a"}}
     files = {path.name for path in Path(tmp_path).rglob("*")}
@@ -134,7 +136,9 @@ def test_one_person_scores_as_in_a_crowd(name):
     for row in FOLD.test:
         alone = prepared(name, take(loaded, np.array([row])))
         score = result.model.predict_score(alone)
-        np.testing.assert_allclose(score, result.scores[[row]], rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(
+            score, result.raw_scores[[row]], rtol=1e-5, atol=1e-7
+        )
 
 
 def test_the_order_of_people_does_not_matter(name):
@@ -157,7 +161,7 @@ def test_changing_test_rows_changes_no_fitted_number(name, tmp_path):
     first, second = fitted(name), fit(name, changed, y=y)
     assert first.notes == second.notes
     for place, result in (("a", first), ("b", second)):
-        save_bundle(tmp_path / place, result.model, variant=name, context={})
+        save_bundle(tmp_path / place, result.fitted, variant=name, context={})
     for file in ("model.json", "model.safetensors"):
         one, two = ((tmp_path / place / file).read_bytes() for place in "ab")
         assert one == two
@@ -170,7 +174,7 @@ def test_rows_of_one_person_are_averaged(name):
     rows = np.repeat(ALL, 2)
     result = fit_fold(prepared(name, twice), Y, rows, FOLD, Recipe(variant=name))
     each = result.model.predict_score(prepared(name, take(loaded, FOLD.test)))
-    np.testing.assert_allclose(result.scores, each, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(result.raw_scores, each, rtol=1e-5, atol=1e-7)
 
 
 def test_one_class_is_refused_with_the_place_and_the_counts(name):

@@ -11,6 +11,7 @@ from bidsclf.crossval import (
     load_bundle,
     predict_people,
     save_bundle,
+    score_people,
 )
 from bidsclf.errors import BidsclfError, ConfigError, InputError
 from bidsclf.folds import Fold
@@ -42,7 +43,7 @@ class Spy:
 @pytest.fixture(params=[False, True])
 def spy(request, monkeypatch):
     variant = Variant(input="none", make=Spy, needs_valid=request.param)
-    monkeypatch.setattr("bidsclf.crossval.find", lambda name: variant)
+    monkeypatch.setattr("bidsclf.crossval.fold.find", lambda name: variant)
     return variant
 
 
@@ -99,18 +100,21 @@ def bundle(folder):
         prepared("fc-svm", x), Y, np.arange(20), FOLD, Recipe(variant="fc-svm")
     )
     context = {"labels": {"0": "control", "1": "autism"}, "training": ["sub-1"]}
-    path = save_bundle(folder, result.model, variant="fc-svm", context=context)
+    path = save_bundle(folder, result.fitted, variant="fc-svm", context=context)
     return x, result, path
 
 
 def test_a_bundle_is_self_contained_and_replaces_the_one_before(tmp_path):
     x, result, path = bundle(tmp_path / "final")
     bundle(tmp_path / "final")
-    model, described = load_bundle(tmp_path / "final")
-    np.testing.assert_array_equal(model.predict_score(x[[3, 0]]), result.scores)
+    fitted, described = load_bundle(tmp_path / "final")
+    scores, raw, harmonized = score_people(fitted, x[[3, 0]], np.arange(2), 2)
+    np.testing.assert_array_equal(raw, result.raw_scores)
+    np.testing.assert_array_equal(scores, result.scores)
+    assert harmonized.tolist() == ["none", "none"]
     assert described == json.loads(path.read_text())
     assert described["context"]["labels"]["1"] == "autism"
-    assert described["settings"] == result.notes
+    assert described["settings"] | {"temperature": result.temperature} == result.notes
     assert {"bidsclf", "numpy", "scikit-learn"} <= set(described["versions"])
     assert sorted(p.name for p in path.parent.iterdir()) == [
         "model.json",

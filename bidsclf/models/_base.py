@@ -19,6 +19,17 @@ class Classifier(Protocol):
     ``x`` is whatever ``prepare`` returned, or a part of it: anything with
     ``len`` that takes an integer array, ``x[rows]``. All randomness comes from
     the ``seed`` given when the model was made.
+
+    A model may offer two more methods:
+
+    ``held_out() -> (logits, truth) or None``: of training rows, what a fit said
+    that had not seen them, and the truth, both of shape (n,). Scores are
+    calibrated on them; without it they stay as they are.
+
+    ``null_scores(x, learn, test, labels, people) -> scores or None``: the whole
+    fit for each row of ``labels`` (m, len(x)) on the rows ``learn``, which may
+    repeat, with the scores (m, n_test_rows) of the rows ``test``; ``people``
+    numbers all rows. None where it has no faster way than ``fit``.
     """
 
     def fit(
@@ -30,8 +41,8 @@ class Classifier(Protocol):
     ) -> Any:
         """Learn from training rows; ``valid`` is for early stopping only.
 
-        ``people`` numbers the person of each row; inner folds keep a person's
-        rows together.
+        ``people`` numbers the person of each row, or the family; inner folds keep
+        their rows together. Rows may repeat, as a bootstrap draws them.
         """
 
     def predict_score(self, x: Any) -> np.ndarray:
@@ -63,12 +74,16 @@ class Variant:
     needs_valid : bool
         Whether the training stops early; if not, the validation part is learned
         from as well, so that no model throws people away.
+    harmonize_at : {'input', None}
+        Whether ``--harmonize`` acts on the rows before the model sees them; None
+        for a model that it has no meaning for, which runs as it is.
     """
 
     input: str
     make: Callable[..., Classifier]
     prepare: Callable[[Any], Any] | None = None
     needs_valid: bool = False
+    harmonize_at: str | None = None
 
 
 def prepared(option: str, loaded: Any) -> Any:

@@ -33,6 +33,41 @@ def to_vectors(matrices: np.ndarray) -> np.ndarray:
     return matrices[:, *upper] * np.where(upper[0] == upper[1], 1.0, np.sqrt(2))
 
 
+def from_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Return (n, R(R+1)/2) vectors as (n, R, R) symmetric matrices, float64.
+
+    Examples
+    --------
+    >>> from_vectors(to_vectors(np.array([[[1.0, 2.0], [2.0, 3.0]]]))).round(12)
+    array([[[1., 2.],
+            [2., 3.]]])
+    """
+    n_regions = int((np.sqrt(8 * vectors.shape[-1] + 1) - 1) / 2)
+    row, column = np.triu_indices(n_regions)
+    matrices = np.empty((len(vectors), n_regions, n_regions))
+    matrices[:, row, column] = vectors / np.where(row == column, 1.0, np.sqrt(2))
+    matrices[:, column, row] = matrices[:, row, column]
+    return matrices
+
+
+def exp_matrices(vectors: np.ndarray) -> np.ndarray:
+    """Return the matrices whose logarithms ``log_vectors`` gave.
+
+    Parameters
+    ----------
+    vectors : float array of shape (n, R(R+1)/2)
+
+    Returns
+    -------
+    covariances : float32 array of shape (n, R, R), symmetric positive definite
+    """
+    made = [
+        map_eigenvalues(np.exp, from_vectors(block)).astype(np.float32)
+        for _, block in _blocks(vectors)
+    ]
+    return np.concatenate(made)
+
+
 def log_vectors(
     covariances: np.ndarray, whitening: np.ndarray | None = None
 ) -> np.ndarray:

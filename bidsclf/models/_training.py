@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.special import expit
 from torch import Tensor, nn
 
 from bidsclf.errors import FitError, InputError
@@ -68,6 +69,7 @@ class TorchClassifier:
         self.make, self.training = network, training
         self.seed, self.device = seed, torch.device(device)
         self.history: list[dict[str, float]] = []
+        self.held: tuple[np.ndarray, np.ndarray] | None = None
 
     def fit(
         self,
@@ -94,17 +96,27 @@ class TorchClassifier:
             self.width = int(next(iter(x)).shape[-1])
             self.network: Any = self.make(self.width).to(self.device)
             self._learn((x, y), valid, weight)
+        if valid is not None:
+            self.held = (self.decide(valid[0]), np.asarray(valid[1], int))
         return self
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return logits and truth of the validation part, which chose the epoch."""
+        return self.held
+
+    def decide(self, x: Any) -> np.ndarray:
+        """Return the log odds of class 1, float64 of shape (n,)."""
+        self.network.eval()
+        odds = []
+        with torch.inference_mode():
+            for rows in self._batches(x, np.arange(len(x))):
+                logits = self.network(self._collate(rows)).double().cpu()
+                odds.append(logits[:, 1] - logits[:, 0])
+        return torch.cat(odds).numpy() if odds else np.empty(0)
 
     def predict_score(self, x: Any) -> np.ndarray:
         """Return the probability of class 1 the network gives, uncalibrated."""
-        self.network.eval()
-        scores = []
-        with torch.inference_mode():
-            for rows in self._batches(x, np.arange(len(x))):
-                logits = self.network(self._collate(rows))
-                scores.append(torch.softmax(logits, dim=1)[:, 1].double().cpu())
-        return torch.cat(scores).numpy() if scores else np.empty(0)
+        return expit(self.decide(x))
 
     def notes(self) -> dict[str, Any]:
         """Return the kept epoch and the losses of all, as JSON values."""

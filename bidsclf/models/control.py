@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from bidsclf.errors import InputError
 from bidsclf.models._base import Variant
-from bidsclf.models._rows import check_classes
+from bidsclf.models._inner import inner_folds
+from bidsclf.models._rows import canonical_order, check_classes, take
 
 COST = 1.0  # scikit-learn's default; these few columns need no choice
 
@@ -29,6 +30,8 @@ class ControlClassifier:
     ----------
     numbers, categories : sequence of str
         Columns of the table.
+    seed : int
+        Of the inner folds, which serve calibration alone.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class ControlClassifier:
         device: str = "cpu",
     ) -> None:
         self.numbers, self.categories = list(numbers), list(categories)
+        self.seed = seed
+        self.held: tuple[np.ndarray, np.ndarray] | None = None
 
     def fit(
         self,
@@ -51,6 +56,26 @@ class ControlClassifier:
         """Learn from all rows; ``valid`` is not used."""
         y = np.asarray(y, int)
         check_classes(y)
+        people = np.arange(len(y)) if people is None else np.asarray(people)
+        order = canonical_order(x, y)
+        x, y, people = take(x, order), y[order], people[order]
+        self._hold_out(x, y, people)
+        return self._learn(x, y)
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return logits of the rows of inner folds, and their truth."""
+        return self.held
+
+    def _hold_out(self, x: pd.DataFrame, y: np.ndarray, people: np.ndarray) -> None:
+        logits = np.full(len(y), np.nan)
+        for train, test in inner_folds(y, people, self.seed):
+            inner = ControlClassifier(self.numbers, self.categories)
+            inner._learn(take(x, train), y[train])
+            logits[test] = inner.decide(take(x, test))
+        known = np.isfinite(logits)
+        self.held = (logits[known], y[known]) if known.any() else None
+
+    def _learn(self, x: pd.DataFrame, y: np.ndarray) -> "ControlClassifier":
         known = self._numbers(x)
         seen = [known[np.isfinite(known[:, j]), j] for j in range(known.shape[1])]
         self.median = np.array([np.median(v) if len(v) else 0.0 for v in seen])
@@ -70,7 +95,11 @@ class ControlClassifier:
 
     def predict_score(self, x: pd.DataFrame) -> np.ndarray:
         """Return the probability of class 1, were both classes as frequent."""
-        return expit((self._design(x) * self.weights).sum(axis=1) + self.intercept)
+        return expit(self.decide(x))
+
+    def decide(self, x: pd.DataFrame) -> np.ndarray:
+        """Return the log odds of class 1, float64 of shape (n,)."""
+        return (self._design(x) * self.weights).sum(axis=1) + self.intercept
 
     def notes(self) -> dict[str, Any]:
         """Return the categories seen in training, as JSON values."""

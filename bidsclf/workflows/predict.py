@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from bidsclf.cohort import Cohort, load_people
 from bidsclf.config import CohortConfig, Config
-from bidsclf.crossval import load_bundle, predict_people
-from bidsclf.errors import ConfigError, NothingMatched
+from bidsclf.crossval import Fitted, load_bundle, score_people
+from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
-from bidsclf.models._base import Classifier, find, prepared
+from bidsclf.harmonize._base import with_policy
+from bidsclf.models._base import find, prepared
 from bidsclf.models._rows import take
 from bidsclf.workflows import _analysis, _persons, _run
 
@@ -32,13 +34,15 @@ class Task:
     ----------
     bundle : Path
         Folder of the model.
+    fitted : Fitted
+        With the policy for unseen sites that was asked for.
     loaded : rows of features
         In the order of ``cohort.rows``.
     is_known : bool array of shape (n_people,)
     """
 
     bundle: Path
-    model: Classifier
+    fitted: Fitted
     variant: str
     labels: dict[str, str]
     cohort: Cohort
@@ -74,6 +78,7 @@ def run_predict(config: Config, *, command: str | None = None) -> int:
         No model was given, or the analysis exists with other settings.
     InputError
         The features are not those of the model; the message lists the difference.
+        Or the model harmonizes, and a site or a covariate is missing or unknown.
     NothingMatched
         The model was fitted on everyone here.
     """
@@ -115,11 +120,12 @@ def _gather(config: Config) -> tuple[Config, Task]:
             " OUT/derivatives/main/models/fc-svm/final."
         )
     folder = config.model
-    model, described = load_bundle(folder)
+    fitted, described = load_bundle(folder)
+    fitted = _with_policy(fitted, config)
     variant, context = described["variant"], described["context"]
     seam = _analysis.seam(config)
     config = replace(config, cohort=_like(config.cohort, context))
-    cohort = load_people(seam, config.cohort)
+    cohort = load_people(seam, config.cohort, fitted.covariates)
     cohort.check_like(context["feature"])
     loaded = cohort.load(find(variant).input)
     is_known = _persons.seen(
@@ -130,13 +136,31 @@ def _gather(config: Config) -> tuple[Config, Task]:
     )
     return config, Task(
         bundle=folder,
-        model=model,
+        fitted=fitted,
         variant=variant,
         labels=context["labels"],
         cohort=cohort,
         loaded=loaded,
         is_known=is_known,
     )
+
+
+def _with_policy(fitted: Fitted, config: Config) -> Fitted:
+    """Return the model with the policy for unseen sites that was asked for."""
+    asked = config.harmonize
+    if asked.method != "none":
+        raise ConfigError(
+            f"--harmonize {asked.method} is for the group level; predict harmonizes as"
+            " the model was fitted. Leave it out."
+        )
+    if asked.unseen is None:
+        return fitted
+    if fitted.harmonizer is None:
+        raise ConfigError(
+            f"--harmonize-unseen {asked.unseen} and the model was fitted without"
+            " harmonization. Leave it out."
+        )
+    return replace(fitted, harmonizer=with_policy(fitted.harmonizer, asked.unseen))
 
 
 def _like(config: CohortConfig, context: dict[str, Any]) -> CohortConfig:
@@ -165,11 +189,13 @@ def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
     new = np.flatnonzero(~task.is_known)
     asked = np.isin(rows, new)
     x = prepared(task.variant, take(task.loaded, np.flatnonzero(asked)))
-    scores = predict_people(task.model, x, np.searchsorted(new, rows[asked]), len(new))
+    scores, raw, harmonized = _score(task, x, np.searchsorted(new, rows[asked]), new)
     table = people[["participant_id", "site"]].iloc[new]
     table = table.assign(
         model=task.variant,
         score=scores,
+        raw_score=raw,
+        harmonized=harmonized,
         label=[task.labels[str(int(score >= THRESHOLD))] for score in scores],
     )
     about = _analysis.about(run, key, task.labels)
@@ -179,3 +205,30 @@ def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
     about |= {"finished": _run.now().isoformat(), "n_people": len(table)}
     store.write_json(folder / _analysis.ABOUT, about)
     return (str(path),)
+
+
+def _score(
+    task: Task, x: Any, rows: np.ndarray, new: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return score_people's answer; an error names who lacks what."""
+    traits = None
+    if task.fitted.harmonizer is not None:
+        traits = task.cohort.traits.iloc[new].reset_index(drop=True)
+    try:
+        return score_people(task.fitted, x, rows, len(new), traits)
+    except InputError as error:
+        ids = task.cohort.people["participant_id"].iloc[new]
+        raise InputError(f"{error}{_lacking(ids, traits)}") from error
+
+
+def _lacking(ids: pd.Series, traits: pd.DataFrame | None) -> str:
+    """Return a sentence on the people without a site or a covariate, if any."""
+    if traits is None:
+        return ""
+    lacks = traits.isna().any(axis=1).to_numpy()
+    shown = [
+        f"{who} ({', '.join(traits.columns[traits.iloc[at].isna()])})"
+        for at, who in zip(np.flatnonzero(lacks), ids[lacks], strict=True)
+    ]
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return f" Without a value: {', '.join(shown[:5])}{more}." if shown else ""

@@ -1,0 +1,26 @@
+"""The one place where training rows meet a harmonizer and a model."""
+
+from bidsclf.crossval.bundle import (
+    DESCRIPTION,
+    HARMONIZER,
+    WEIGHTS,
+    load_bundle,
+    save_bundle,
+)
+from bidsclf.crossval.fitted import Fitted, predict_people, score_people
+from bidsclf.crossval.fold import FitResult, Recipe, fit_fold, permute_fold
+
+__all__ = [
+    "DESCRIPTION",
+    "HARMONIZER",
+    "WEIGHTS",
+    "FitResult",
+    "Fitted",
+    "Recipe",
+    "fit_fold",
+    "load_bundle",
+    "permute_fold",
+    "predict_people",
+    "save_bundle",
+    "score_people",
+]

@@ -1,0 +1,294 @@
+"""One fold: training people teach, test people are scored, and labels permuted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bidsclf.config import HarmonizeConfig
+from bidsclf.crossval.fitted import NONE, Fitted, predict_people
+from bidsclf.crossval.rows import (
+    Parts,
+    Ready,
+    as_they_are,
+    harmonized,
+    of_rows,
+    rows_of,
+    split_traits,
+)
+from bidsclf.errors import BidsclfError, InputError
+from bidsclf.evaluate.calibration import temperature
+from bidsclf.folds import Fold
+from bidsclf.harmonize._base import Harmonizer
+from bidsclf.models._base import Classifier, Variant, find
+from bidsclf.models._rows import take
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is fitted.
+
+    Attributes
+    ----------
+    variant : str
+        As ``--models`` names it.
+    seed : int
+        Root of the run; the fit's own seed also depends on repeat, fold, variant.
+    device : {'cpu', 'cuda'}
+    harmonize : HarmonizeConfig
+        Acts on models whose variant says where; the others run as they are.
+    missing : str
+        What becomes of people without a covariate, as ``--missing`` says.
+    """
+
+    variant: str
+    seed: int = 0
+    device: str = "cpu"
+    harmonize: HarmonizeConfig = field(default_factory=HarmonizeConfig)
+    missing: str = "error"
+
+    def seed_of(self, fold: Fold) -> int:
+        """Return the seed of one fit; no other fit of the run shares it."""
+        name = int.from_bytes(self.variant.encode(), "big")
+        mixed = np.random.SeedSequence([self.seed, fold.repeat, fold.fold, name])
+        return int(mixed.generate_state(1)[0]) & 0x7FFFFFFF
+
+    @property
+    def is_harmonized(self) -> bool:
+        """Whether the rows are harmonized before the model sees them."""
+        asked = self.harmonize.method != "none"
+        return asked and find(self.variant).harmonize_at == "input"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitResult:
+    """A fitted model and what it says of the test people.
+
+    Attributes
+    ----------
+    scores : float64 array of shape (n_test_people,)
+        In the order of ``fold.test``; the mean over a person's rows, calibrated
+        by a temperature found on training people.
+    raw_scores : float64 array of shape (n_test_people,)
+        Before calibration.
+    harmonized : object array of shape (n_test_people,)
+        'none', 'site', 'identity' or 'batch'.
+    fitted : Fitted
+        Model, harmonizer and temperature.
+    notes : dict
+        What the fit chose (C, epochs, …), as JSON values.
+    """
+
+    scores: np.ndarray
+    raw_scores: np.ndarray
+    harmonized: np.ndarray
+    fitted: Fitted
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Classifier:
+        """The classifier."""
+        return self.fitted.model
+
+    @property
+    def harmonizer(self) -> Harmonizer | None:
+        """The harmonizer, if there is one."""
+        return self.fitted.harmonizer
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of the calibration, if it was found."""
+        return self.fitted.temperature
+
+
+def fit_fold(
+    x: Any,
+    y: np.ndarray,
+    rows: np.ndarray,
+    fold: Fold,
+    recipe: Recipe,
+    *,
+    traits: pd.DataFrame | None = None,
+) -> FitResult:
+    """Fit a model on the training people of a fold and score the test people.
+
+    Parameters
+    ----------
+    x : rows of features
+        What the variant's ``prepare`` returned, of length n_rows.
+    y : int array of shape (n_people,), 0 or 1
+    rows : int array of shape (n_rows,)
+        The person of each row; a person may have several.
+    fold : Fold
+        A person drawn several times into ``fold.train`` counts as often.
+    recipe : Recipe
+    traits : DataFrame of shape (n_people, ...) or None
+        ``site`` and the covariates of a harmonizer; ``group`` numbers families,
+        whom inner folds keep together.
+
+    Returns
+    -------
+    result : FitResult
+
+    Raises
+    ------
+    BidsclfError
+        Of the kind that was raised, saying which model and fold.
+    """
+    variant = find(recipe.variant)
+    model = variant.make(seed=recipe.seed_of(fold), device=recipe.device)
+    with _named(recipe, fold):
+        ready = _ready(x, rows, fold, recipe, traits)
+        people, part = rows[ready.source], ready.parts
+        _learn(model, ready, y[people], _groups(traits, len(y))[people])
+        test = people[part.test]
+        raw = predict_people(model, take(ready.x, part.test), test, len(y))[fold.test]
+        fitted = Fitted(
+            model, ready.harmonizer, _covariates(ready, traits), _temperature(model)
+        )
+    handled = np.full(len(y), NONE, object)
+    if ready.handling is not None:
+        handled[test] = ready.handling
+    notes = model.notes() | {"temperature": fitted.temperature}
+    if ready.harmonizer is not None:
+        notes["harmonizer"] = ready.harmonizer.notes()
+    return FitResult(fitted.calibrated(raw), raw, handled[fold.test], fitted, notes)
+
+
+def permute_fold(
+    x: Any,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    fold: Fold,
+    recipe: Recipe,
+    *,
+    traits: pd.DataFrame | None = None,
+) -> np.ndarray:
+    """Fit anew for each vector of labels, and score the test people each time.
+
+    The whole fit is repeated, choices by inner folds included. A harmonizer
+    knows no label and is learned once.
+
+    Parameters
+    ----------
+    x, rows, fold, recipe, traits
+        As for ``fit_fold``.
+    labels : int array of shape (m, n_people), 0 or 1
+
+    Returns
+    -------
+    raw_scores : float64 array of shape (m, n_test_people)
+        In the order of ``fold.test``; not calibrated.
+
+    Raises
+    ------
+    BidsclfError
+        As ``fit_fold``.
+    """
+    n_people = labels.shape[1]
+    variant, seed = find(recipe.variant), recipe.seed_of(fold)
+    with _named(recipe, fold):
+        ready = _ready(x, rows, fold, recipe, traits)
+        people, part = rows[ready.source], ready.parts
+        groups = _groups(traits, n_people)[people]
+        told = labels[:, people]
+        scores = _at_once(variant, seed, ready, told, groups)
+        if scores is None:
+            scores = np.empty((len(labels), len(part.test)))
+            for at, y in enumerate(told):
+                model = variant.make(seed=seed, device=recipe.device)
+                _learn(model, ready, y, groups)
+                scores[at] = model.predict_score(take(ready.x, part.test))
+    return _means(scores, people[part.test], n_people)[:, fold.test]
+
+
+def _ready(
+    x: Any,
+    rows: np.ndarray,
+    fold: Fold,
+    recipe: Recipe,
+    traits: pd.DataFrame | None,
+) -> Ready:
+    """Return the rows of a fold as its model takes them."""
+    if len(x) != len(rows):
+        raise InputError(
+            f"{len(x)} rows of features and {len(rows)} rows in the cohort;"
+            " the two are read together. Build the cohort again."
+        )
+    learn, stop = fold.train, fold.valid
+    if not find(recipe.variant).needs_valid:
+        learn, stop = np.concatenate([learn, stop]), stop[:0]
+    parts = Parts(*(rows_of(people, rows) for people in (learn, stop, fold.test)))
+    if not recipe.is_harmonized:
+        return as_they_are(x, parts)
+    if traits is None:
+        raise InputError(
+            f"--harmonize {recipe.harmonize.method} needs the site of everyone and"
+            " there is none. Check --site-column."
+        )
+    of = of_rows(traits, rows)
+    return harmonized(x, parts, of, recipe.harmonize, recipe.missing)
+
+
+def _learn(model: Classifier, ready: Ready, y: np.ndarray, groups: np.ndarray) -> None:
+    """Fit a model; ``y`` and ``groups`` are of the rows of ``ready``."""
+    learn, stop = ready.parts.learn, ready.parts.stop
+    valid = (take(ready.x, stop), y[stop]) if len(stop) else None
+    model.fit(take(ready.x, learn), y[learn], valid, people=groups[learn])
+
+
+def _at_once(
+    variant: Variant, seed: int, ready: Ready, labels: np.ndarray, groups: np.ndarray
+) -> np.ndarray | None:
+    """Return null scores the model's own fast way, None where it has none."""
+    fast = getattr(variant.make(seed=seed), "null_scores", None)
+    if fast is None:
+        return None
+    part = ready.parts
+    scores: np.ndarray | None = fast(ready.x, part.learn, part.test, labels, groups)
+    return scores
+
+
+def _temperature(model: Classifier) -> float | None:
+    """Return the temperature of the rows that training held out."""
+    offered = getattr(model, "held_out", lambda: None)()
+    if offered is None:
+        return None
+    logits, truth = offered
+    order = np.lexsort((truth, logits))  # sums do not see the order of people
+    return float(temperature(logits[order], truth[order]))
+
+
+def _groups(traits: pd.DataFrame | None, n_people: int) -> np.ndarray:
+    if traits is None or "group" not in traits:
+        return np.arange(n_people)
+    return traits["group"].to_numpy(int)
+
+
+def _covariates(ready: Ready, traits: pd.DataFrame | None) -> tuple[str, ...]:
+    if ready.harmonizer is None or traits is None:
+        return ()
+    return tuple(split_traits(traits)[1])
+
+
+def _means(scores: np.ndarray, people: np.ndarray, n_people: int) -> np.ndarray:
+    """Return the mean over the rows of each person, of shape (m, n_people)."""
+    sums = np.zeros((n_people, len(scores)))
+    np.add.at(sums, people, scores.T)
+    counts = np.bincount(people, minlength=n_people)
+    with np.errstate(invalid="ignore"):
+        means: np.ndarray = (sums / counts[:, None]).T
+    return means
+
+
+@contextmanager
+def _named(recipe: Recipe, fold: Fold) -> Iterator[None]:
+    """Say in an error which model and fold it was."""
+    try:
+        yield
+    except BidsclfError as error:
+        where = f"{recipe.variant}, repeat {fold.repeat}, fold {fold.fold}"
+        raise type(error)(f"{where}: {error}") from error
