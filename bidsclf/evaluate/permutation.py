@@ -56,7 +56,7 @@ def label_permutations(
     return labels
 
 
-def _measured(
+def discrimination(
     labels: np.ndarray, ranks: np.ndarray, is_called: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return metrics of (m, n) labels against ranks and calls of (n,) or (m, n)."""
@@ -135,7 +135,7 @@ def fixed_table(
         sites = rows["site"].astype(str).to_numpy()
         labels = label_permutations(truth, sites, n=n_permutations, seed=seed)
         labels = np.vstack([truth[None], labels])
-        measured = _measured(labels, rankdata(score), score >= THRESHOLD)
+        measured = discrimination(labels, rankdata(score), score >= THRESHOLD)
         found += [
             _row((str(model), "fixed scores"), name, float(v[0]), v[1:])
             for name, v in measured.items()
@@ -176,7 +176,7 @@ def null_metrics(labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
             f"{bad.sum()} of {bad.size} scores of refits are outside [0, 1] or not"
             " finite; a score is a share. Permute again with --force."
         )
-    found = _measured(labels, rankdata(scores, axis=1), scores >= THRESHOLD)
+    found = discrimination(labels, rankdata(scores, axis=1), scores >= THRESHOLD)
     place = {"permutation": np.arange(1, len(labels) + 1)}
     return pd.DataFrame(place | found)
 
