@@ -75,8 +75,11 @@ def usable_sites(
         A site is too small under 'refuse', or fewer than two sites are left.
     """
     sizes = dict(sorted(Counter(sites).items()))
+    may_be_alike = not _differ(x)  # no feature varies at all: none will be changed
     small = {
-        site: size for site, size in sizes.items() if not _differ(x[sites == site])
+        site: size
+        for site, size in sizes.items()
+        if size < 2 or not (may_be_alike or _differ(x[sites == site]))
     }
     if small and unseen == "refuse":
         site, size = next(iter(small.items()))

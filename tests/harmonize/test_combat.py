@@ -154,3 +154,44 @@ def test_a_region_that_one_site_lacks_stays_finite():
     found = combat().fit(x, sites, covariates).apply(x, sites, covariates)
     assert np.isfinite(found).all()
     assert np.ptp(found[sites == "site 1", 0]) < np.ptp(x[:, 0])
+
+
+@pytest.mark.filterwarnings("ignore")  # statsmodels' own, of several kinds
+@pytest.mark.parametrize("seed", [0, 1])
+def test_gam_equals_neuroharmonize_at_the_same_penalty(seed, monkeypatch):
+    from statsmodels.gam.api import GLMGam
+
+    x, sites, covariates = study(seed, n_features=6)
+    x += np.sin(covariates["age"] / 8).to_numpy()[:, None]
+    learn = np.arange(90) < 60
+    inside = covariates["age"][learn].min(), covariates["age"][learn].max()
+    covariates["age"] = covariates["age"].clip(*inside)  # theirs raises beyond
+    ours = combat(method="combat-gam").fit(x[learn], sites[learn], covariates[learn])
+    weights = iter(ours.state()[0]["alpha"].T)
+    monkeypatch.setattr(
+        GLMGam, "select_penweight_kfold", lambda _self: (next(weights), None)
+    )
+    table = theirs(x, sites, covariates)
+    model, harmonized = harmonizationLearn(x[learn], table[learn], smooth_terms=["age"])
+    np.testing.assert_allclose(
+        ours.apply(x[learn], sites[learn], covariates[learn]), harmonized, atol=1e-5
+    )
+    expected = harmonizationApply(x[~learn], table[~learn], model)
+    found = ours.apply(x[~learn], sites[~learn], covariates[~learn])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_gam_keeps_a_curve_that_a_line_loses():
+    x, sites, covariates = study(0, n_rows=400)
+    rng = np.random.default_rng(1)
+    old = sites == "site 0"  # one site scans older people
+    covariates.loc[old, "age"] = rng.uniform(40, 80, old.sum())
+    x += ((covariates["age"] - 30) ** 2 / 100).to_numpy()[:, None]
+    truth = ((covariates["age"] - 30) ** 2 / 100).to_numpy()
+
+    def slope(method):
+        found = combat(method=method).fit(x, sites, covariates)
+        mean = found.apply(x, sites, covariates).mean(axis=1)
+        return np.polyfit(truth, mean, 1)[0]
+
+    assert abs(slope("combat-gam") - 1) < 0.5 * abs(slope("combat") - 1)
