@@ -239,7 +239,7 @@ def test_a_person_drawn_twice_counts_twice():
         ("fc-svm", "none", False),
         ("fc-svm", "combat", False),
         ("fc-logistic", "combat", False),
-        ("fc-svm-tangent", "combat", True),
+        ("fc-svm-tangent", "combat", False),
         ("control-phenotype", "none", True),
     ],
 )
