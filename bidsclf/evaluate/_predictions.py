@@ -19,9 +19,9 @@ def check(predictions: pd.DataFrame) -> None:
     Raises
     ------
     InputError
-        A column is absent, the table is empty, a score is not in [0, 1], a
-        truth is not 0 or 1 or differs within a person, or one model judged a
-        person twice in one repeat.
+        A column is absent, the table is empty, a score (raw_score as well, where
+        there is one) is not a number in [0, 1], a truth is not 0 or 1 or differs
+        within a person, or one model judged a person twice in one repeat.
     """
     absent = [name for name in COLUMNS if name not in predictions]
     if absent or predictions.empty:
@@ -30,13 +30,15 @@ def check(predictions: pd.DataFrame) -> None:
             f" {absent}; they need {', '.join(COLUMNS)}. Run the group level again."
         )
     people = predictions["participant_id"]
-    bad = ~predictions["score"].between(0, 1)  # also true for NaN
-    if bad.any():
-        raise InputError(
-            f"{bad.sum()} of {len(bad)} scores are outside [0, 1] or not finite:"
-            f" {_some(people[bad])}. A score is the model's share for class 1;"
-            " fit the model again."
-        )
+    for column in {"score", "raw_score"} & set(predictions):
+        share = pd.to_numeric(predictions[column], errors="coerce")
+        bad = ~share.between(0, 1)  # also true for NaN
+        if bad.any():
+            raise InputError(
+                f"{bad.sum()} of {len(bad)} values of {column} are outside [0, 1] or"
+                f" not finite: {_some(people[bad])}. A score is the model's share for"
+                " class 1; fit the model again."
+            )
     if not predictions["truth"].isin((0, 1)).all():
         found = sorted(predictions["truth"].astype(str).unique())
         raise InputError(f"truth holds {found}; it is 0 or 1. Mend the table.")

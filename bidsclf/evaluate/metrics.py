@@ -1,191 +1,26 @@
-"""How good the scores are: every metric, per fold, pooled and per site.
+"""Every metric at every scope: pooled, within site, per fold and per group."""
 
-All metrics take counts of people, so that one formula serves the estimate (each
-person once) and a thousand bootstrap draws at once.
-"""
-
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from bidsclf.errors import InputError
 from bidsclf.evaluate._predictions import check, pool
-from bidsclf.evaluate.comparison import delong_interval
-from bidsclf.evaluate.resampling import bootstrap_intervals, stratified_counts
+from bidsclf.evaluate.delong import delong_interval, within_site_interval
+from bidsclf.evaluate.measures import METRICS, THRESHOLD, measure, within_site_auc
+from bidsclf.evaluate.resampling import (
+    Statistic,
+    bootstrap_intervals,
+    stratified_counts,
+)
 
-N_BINS = 10  # of equal width over [0, 1], for the calibration error; Guo 2017 has 15
-THRESHOLD = 0.5  # a score of at least this is called positive
-FLOOR = np.finfo(float).eps  # of a probability inside a logarithm, as scikit-learn's
+__all__ = ["METRICS", "THRESHOLD", "measure", "metrics_table"]
 
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divide; NaN where the whole is 0."""
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole != 0)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Counts of people, seen through one model's scores.
-
-    Attributes
-    ----------
-    truth : bool array of shape (n_people,)
-    score : float array of shape (n_people,)
-        In [0, 1].
-    counts : float array of shape (n_draws, n_people)
-        How often each person counts in each draw.
-    """
-
-    truth: np.ndarray
-    score: np.ndarray
-    counts: np.ndarray
-
-    def total(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum of a person's value over people, one a draw."""
-        return self.counts @ values.astype(float)
-
-    @cached_property
-    def n(self) -> np.ndarray:
-        """People in each draw."""
-        return self.counts.sum(axis=1)
-
-    @cached_property
-    def positive(self) -> np.ndarray:
-        """People of class 1 in each draw."""
-        return self.total(self.truth)
-
-    @cached_property
-    def has_both(self) -> np.ndarray:
-        """Whether both classes occur in each draw."""
-        return (self.positive > 0) & (self.positive < self.n)
-
-    @cached_property
-    def confusion(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """True positives, false positives, true negatives, false negatives."""
-        is_called = self.score >= THRESHOLD
-        tp, fp = self.total(self.truth & is_called), self.total(~self.truth & is_called)
-        return tp, fp, self.n - self.positive - fp, self.positive - tp
-
-    @cached_property
-    def levels(self) -> tuple[np.ndarray, np.ndarray]:
-        """People of class 1 and 0 at each distinct score, rising: (n_draws, n)."""
-        order = np.argsort(self.score, kind="stable")
-        starts = np.flatnonzero(np.diff(self.score[order], prepend=-1.0))
-        counts, truth = self.counts[:, order], self.truth[order]
-        at = partial(np.add.reduceat, indices=starts, axis=1)
-        return at(counts * truth), at(counts * ~truth)
-
-
-def _accuracy(t: Tally) -> np.ndarray:
-    tp, _, tn, _ = t.confusion
-    accuracy = (tp + tn) / t.n
-    share = t.positive / t.n
-    mixed = share * _sensitivity(t) + (1 - share) * _specificity(t)
-    if not np.allclose(accuracy[t.has_both], mixed[t.has_both], atol=1e-12):
-        raise ArithmeticError(
-            "accuracy is not the weighted mean of sensitivity and specificity"
-        )
-    return accuracy
-
-
-def _sensitivity(t: Tally) -> np.ndarray:
-    return _ratio(t.confusion[0], t.positive)
-
-
-def _specificity(t: Tally) -> np.ndarray:
-    return _ratio(t.confusion[2], t.n - t.positive)
-
-
-def _balanced_accuracy(t: Tally) -> np.ndarray:
-    return (_sensitivity(t) + _specificity(t)) / 2
-
-
-def _auc(t: Tally) -> np.ndarray:
-    positive, negative = t.levels
-    below = np.cumsum(negative, axis=1) - negative / 2  # ties count half
-    pairs = t.positive * (t.n - t.positive)
-    return _ratio(np.einsum("dl,dl->d", positive, below), pairs)
-
-
-def _average_precision(t: Tally) -> np.ndarray:
-    positive, negative = (side[:, ::-1] for side in t.levels)
-    found = np.cumsum(positive, axis=1)
-    called = found + np.cumsum(negative, axis=1)
-    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    return _ratio(np.einsum("dl,dl->d", positive, precision), t.positive)
-
-
-def _mcc(t: Tally) -> np.ndarray:
-    tp, fp, tn, fn = t.confusion
-    norm = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    mcc = np.divide(tp * tn - fp * fn, norm, out=np.zeros_like(norm), where=norm > 0)
-    return np.where(t.has_both, mcc, np.nan)
-
-
-def _f1(t: Tally) -> np.ndarray:
-    tp, fp, _, fn = t.confusion
-    return np.where(t.positive > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
-
-
-def _brier(t: Tally) -> np.ndarray:
-    return t.total((t.score - t.truth) ** 2) / t.n
-
-
-def _ece(t: Tally) -> np.ndarray:
-    at = np.minimum((t.score * N_BINS).astype(int), N_BINS - 1)
-    members = np.eye(N_BINS)[at] * (t.truth - t.score)[:, None]
-    return np.abs(t.counts @ members).sum(axis=1) / t.n
-
-
-def _log_loss(t: Tally) -> np.ndarray:
-    right = np.where(t.truth, t.score, 1 - t.score)
-    return t.total(-np.log(np.clip(right, FLOOR, 1 - FLOOR))) / t.n
-
-
-METRICS: dict[str, Callable[[Tally], np.ndarray]] = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "sensitivity": _sensitivity,
-    "specificity": _specificity,
-    "auc": _auc,
-    "average_precision": _average_precision,
-    "mcc": _mcc,
-    "f1": _f1,
-    "brier": _brier,
-    "ece": _ece,
-    "log_loss": _log_loss,
-}
-
-
-def measure(
-    truth: np.ndarray, score: np.ndarray, counts: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Return every metric of scores in [0, 1] against 0/1 truth.
-
-    Parameters
-    ----------
-    truth, score : arrays of shape (n_people,)
-    counts : array of shape (n_draws, n_people), optional
-        How often each person counts in each draw; default each person once.
-
-    Returns
-    -------
-    metrics : dict of float64 arrays of shape (n_draws,)
-        Dimensionless. A score of 0.5 or more is called positive; the
-        calibration error (ece) has ten bins of equal width over the score.
-        NaN where a class that the metric needs is absent.
-
-    Examples
-    --------
-    >>> found = measure(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]))
-    >>> found["accuracy"], found["auc"]
-    (array([0.5]), array([0.75]))
-    """
-    counts = np.ones((1, len(truth))) if counts is None else counts
-    tally = Tally(np.asarray(truth).astype(bool), np.asarray(score, float), counts)
-    return {name: metric(tally) for name, metric in METRICS.items()}
+BANDS = {"<12": 0, "12-17": 12, "18-29": 18, "30-49": 30, "50-64": 50, "65+": 65}
+# years at which an age band starts; ours
+UNKNOWN = (np.nan, np.nan, np.nan)  # sd, low, high
 
 
 def _estimates(rows: pd.DataFrame) -> dict[str, float]:
@@ -202,11 +37,12 @@ def _fold_rows(predictions: pd.DataFrame, head: dict[str, str]) -> Iterator[dict
     """Yield every metric of every fold, then their mean and SD over folds."""
     by_fold = []
     for (repeat, fold), rows in predictions.groupby(["repeat", "fold"]):
-        place = {"scope": "fold", "group": f"{repeat}/{fold}"}
+        place = {"scope": "fold", "group": f"{repeat}/{fold}", "method": "none"}
         by_fold.append(_estimates(rows))
+        sizes = _sizes(rows)
         for name, value in by_fold[-1].items():
-            cells = {"metric": name, "estimate": value, "method": "none"}
-            yield {**head, **place, **cells, **_sizes(rows)}
+            yield {**head, **place, "metric": name, "estimate": value, **sizes}
+    sizes = _sizes(predictions)
     for name in METRICS:
         known = np.array([found[name] for found in by_fold])
         known = known[np.isfinite(known)]
@@ -218,28 +54,98 @@ def _fold_rows(predictions: pd.DataFrame, head: dict[str, str]) -> Iterator[dict
             "estimate": known.mean() if len(known) else np.nan,
             "sd": known.std(ddof=1) if len(known) > 1 else np.nan,
             "method": "none",
-            **_sizes(predictions),
+            **sizes,
         }
 
 
+def _intervals(
+    statistic: Statistic, truth: np.ndarray, *, n_bootstrap: int, seed: int
+) -> dict[str, tuple[float, float, float]]:
+    """Return sd, low, high by name; none where a class is one person, drawn again."""
+    if 1 in np.bincount(truth):
+        return {}
+    counts = stratified_counts(truth, n_bootstrap=n_bootstrap, seed=seed)
+    return bootstrap_intervals(statistic, counts)
+
+
 def _people_rows(
-    rows: pd.DataFrame, head: dict[str, str], *, n_bootstrap: int, seed: int
+    rows: pd.DataFrame, head: dict[str, str], **settings: int
 ) -> Iterator[dict]:
     """Yield every metric of one score a person, with intervals over people."""
-    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
-    counts = stratified_counts(truth, n_bootstrap=n_bootstrap, seed=seed)
-    intervals = bootstrap_intervals(partial(measure, truth, score), counts)
+    truth, score = rows["truth"].to_numpy(int), rows["score"].to_numpy()
+    sizes = _sizes(rows)
+    intervals = _intervals(partial(measure, truth, score), truth, **settings)
     for name, estimate in _estimates(rows).items():
-        base = {**head, "metric": name, "estimate": estimate, **_sizes(rows)}
+        base = {**head, "metric": name, "estimate": estimate, **sizes}
         if name == "auc":
             _, sd, low, high = delong_interval(truth, score)
             yield {**base, "sd": sd, "low": low, "high": high, "method": "delong"}
-        sd, low, high = intervals[name]
+        sd, low, high = intervals.get(name, UNKNOWN)
         yield {**base, "sd": sd, "low": low, "high": high, "method": "bootstrap"}
 
 
+def _within_site_rows(
+    rows: pd.DataFrame, head: dict[str, str], **settings: int
+) -> Iterator[dict]:
+    """Yield the AUC over pairs of one site, by both methods; nobody's site, no row."""
+    rows = rows[rows["site"].notna()]
+    if rows.empty:
+        return
+    truth, score = rows["truth"].to_numpy(int), rows["score"].to_numpy()
+    site = rows["site"].astype(str).to_numpy()
+
+    def areas(counts: np.ndarray) -> dict[str, np.ndarray]:
+        return {"auc": within_site_auc(truth, score, site, counts)}
+
+    estimate, *by_delong = within_site_interval(truth, score, site)
+    drawn = _intervals(areas, truth, **settings).get("auc", UNKNOWN)
+    place = {"scope": "within site", "group": "all", "metric": "auc"}
+    base = {**head, **place, "estimate": estimate, **_sizes(rows)}
+    for method, (sd, low, high) in (("delong", by_delong), ("bootstrap", drawn)):
+        yield {**base, "sd": sd, "low": low, "high": high, "method": method}
+
+
+def _traits(people: pd.DataFrame | None) -> pd.DataFrame:
+    """Return each person's sex (as written) and age band; NaN where unknown."""
+    if people is None:
+        return pd.DataFrame(index=pd.Index([], name="participant_id"))
+    if "participant_id" not in people or people["participant_id"].duplicated().any():
+        raise InputError(
+            "the table of people has no column participant_id, or a person twice;"
+            " expected one row a person. Give the analysis's cohort or traits table."
+        )
+    named = {str(name).lower(): name for name in reversed(people.columns)}
+    found = pd.DataFrame(index=pd.Index(people["participant_id"]))
+    if "sex" in named:
+        sex = people[named["sex"]].map(str, na_action="ignore").str.strip()
+        found["sex"] = sex.where(~sex.isin(("", "n/a"))).to_numpy()
+    if "age" in named:
+        age = pd.to_numeric(people[named["age"]], errors="coerce")
+        edges = [*BANDS.values(), np.inf]
+        band = pd.cut(age, edges, right=False, labels=list(BANDS))
+        found["age band"] = band.to_numpy()
+    return found
+
+
+def _groups(
+    people: pd.DataFrame, traits: pd.DataFrame
+) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Yield the people of each site, sex and age band."""
+    for name, rows in people.groupby("site"):
+        yield {"scope": "site", "group": str(name)}, rows
+    for scope in traits:
+        group = people["participant_id"].map(traits[scope])
+        known = [band for band in BANDS if (group == band).any()]
+        for name in known if scope == "age band" else sorted(group.dropna().unique()):
+            yield {"scope": scope, "group": name}, people[group == name]
+
+
 def metrics_table(
-    predictions: pd.DataFrame, *, n_bootstrap: int = 1000, seed: int = 0
+    predictions: pd.DataFrame,
+    people: pd.DataFrame | None = None,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Return metrics.tsv: every metric of every model, at every scope.
 
@@ -247,6 +153,9 @@ def metrics_table(
     ----------
     predictions : DataFrame
         Rows of predictions.tsv, in any order.
+    people : DataFrame, optional
+        participant_id, and columns age (years) and sex if known, found without
+        regard to case. Whoever has none of them is in no such group.
     n_bootstrap, seed : int
         Resamples of people behind each interval; the same people are drawn
         for all models.
@@ -254,31 +163,33 @@ def metrics_table(
     Returns
     -------
     metrics : DataFrame
-        model, scope ('pooled', 'mean of folds', 'site' or 'fold'), group,
-        metric, estimate, sd, low, high, method, n, n_positive. Pooled and site
-        rows have one score a person, the mean over repeats; sd is then the
-        standard error and low, high the 95 % interval by ``method``, and auc
-        has two rows, 'delong' then 'bootstrap'. For 'mean of folds' sd is the
-        spread over folds and group says how many folds define the metric.
+        model, scope ('pooled', 'within site', 'mean of folds', 'site', 'sex',
+        'age band' or 'fold'), group, metric, estimate, sd, low, high, method, n,
+        n_positive. All but the scopes of folds have one score a person, the mean
+        over repeats; sd is then the standard error and low, high the 95 %
+        interval by ``method``, NaN where a class is a single person, and auc has
+        two rows, 'delong' then 'bootstrap'. 'within site' is the auc over pairs
+        of one site. For 'mean of folds' sd is the spread over folds and group
+        says how many folds define the metric.
 
     Raises
     ------
     InputError
-        The table is not one of predictions.
+        The table is not one of predictions, or ``people`` not one row a person.
     """
     check(predictions)
-    pooled = pool(predictions)
+    traits = _traits(people)
     settings = {"n_bootstrap": n_bootstrap, "seed": seed}
     found: list[dict] = []
-    for model, people in pooled.groupby("model", sort=False):
+    for model, rows in pool(predictions).groupby("model", sort=False):
         head = {"model": model}
         place = {"scope": "pooled", "group": "all"}
-        found += _people_rows(people, head | place, **settings)
+        found += _people_rows(rows, head | place, **settings)
+        found += _within_site_rows(rows, head, **settings)
         folds = list(_fold_rows(predictions[predictions["model"] == model], head))
         found += folds[-len(METRICS) :]
-        for site, rows in people.groupby("site"):
-            place = {"scope": "site", "group": str(site)}
-            found += _people_rows(rows, head | place, **settings)
+        for place, members in _groups(rows, traits):
+            found += _people_rows(members, head | place, **settings)
         found += folds[: -len(METRICS)]
     columns = ["model", "scope", "group", "metric", "estimate", "sd", "low", "high"]
     return pd.DataFrame(found, columns=[*columns, "method", "n", "n_positive"])

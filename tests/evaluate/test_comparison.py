@@ -1,161 +1,27 @@
-"""DeLong against placements counted one pair at a time; Holm against statsmodels."""
+"""Holm against statsmodels, and the table of every pair by every test."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from bidsclf.errors import InputError
-from bidsclf.evaluate.comparison import (
-    comparisons_table,
-    delong_covariance,
-    delong_interval,
-    delong_test,
-    holm,
-)
+from bidsclf.evaluate.comparison import comparisons_table, holm
+from bidsclf.evaluate.delong import delong_test
+from bidsclf.evaluate.paired import corrected_t, mcnemar, paired_t
 
-SEEDS = st.integers(0, 2**16)
-
-
-def scored(seed: int, n: int = 30, n_models: int = 2, digits: int = 1):
-    rng = np.random.default_rng(seed)
-    truth = rng.permutation(np.arange(n) % 3 == 0).astype(int)
-    shared = truth + rng.normal(size=n)
-    scores = shared + rng.normal(size=(n_models, n))
-    return truth, np.round(scores, digits)
-
-
-def placements(truth, scores):
-    """DeLong, DeLong & Clarke-Pearson (1988), equations 1 to 5, pair by pair."""
-    wins = [
-        [
-            [1.0 if x > y else 0.5 if x == y else 0.0 for y in s[truth == 0]]
-            for x in s[truth == 1]
-        ]
-        for s in scores
-    ]
-    wins = np.array(wins)
-    v10, v01 = wins.mean(axis=2), wins.mean(axis=1)
-    auc = wins.mean(axis=(1, 2))
-    s10 = (v10 - auc[:, None]) @ (v10 - auc[:, None]).T / (v10.shape[1] - 1)
-    s01 = (v01 - auc[:, None]) @ (v01 - auc[:, None]).T / (v01.shape[1] - 1)
-    return auc, s10 / v10.shape[1] + s01 / v01.shape[1]
-
-
-@pytest.mark.parametrize("digits", [0, 1, 8])
-def test_agrees_with_placements_counted_one_by_one(digits):
-    for seed in range(5):
-        truth, scores = scored(seed, n_models=3, digits=digits)
-        expected_auc, expected_covariance = placements(truth, scores)
-        auc, covariance = delong_covariance(truth, scores)
-        np.testing.assert_allclose(auc, expected_auc)
-        np.testing.assert_allclose(covariance, expected_covariance, atol=1e-15)
-        assert auc[0] == pytest.approx(roc_auc_score(truth, scores[0]))
-
-
-OVARIAN = """
-3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0
-2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1
-4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0
-4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1
-3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1
-3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1
-2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
-3.6 6.6 5 1
-"""  # albumin, total protein, K-G score, benefit of surgery
-
-
-def test_agrees_with_delong_s_own_example():
-    # The 43 complete patients and the numbers of the SAS/STAT manual, PROC LOGISTIC,
-    # "Comparing Receiver Operating Characteristic Curves".
-    albumin, protein, kg, truth = np.array(OVARIAN.split(), float).reshape(-1, 4).T
-    scores = np.array([albumin, protein, -kg])
-    auc, covariance = delong_covariance(truth, scores)
-    np.testing.assert_allclose(auc, [0.7366, 0.6478, 0.7258], atol=5e-5)
-    sd = np.sqrt(np.diag(covariance))
-    np.testing.assert_allclose(sd, [0.0927, 0.1000, 0.1028], atol=5e-5)
-    np.testing.assert_allclose(
-        delong_test(truth, albumin, -kg), [0.0108, -0.1761, 0.1976, 0.9102], atol=5e-5
-    )
-    np.testing.assert_allclose(
-        delong_test(truth, protein, -kg), [-0.078, -0.2830, 0.1271, 0.4561], atol=5e-5
-    )
-
-
-def test_the_test_is_the_normal_one_on_the_difference():
-    truth, scores = scored(1)
-    auc, covariance = placements(truth, scores)
-    sd = np.sqrt([1, -1] @ covariance @ [1, -1])
-    z = (auc[0] - auc[1]) / sd
-    found = delong_test(truth, *scores)
-    assert found.estimate == pytest.approx(auc[0] - auc[1])
-    assert found.p == pytest.approx(2 * norm.cdf(-abs(z)))
-    assert found.high - found.low == pytest.approx(2 * 1.959964 * sd)
-
-
-def test_the_test_keeps_its_level():
-    rejected = [delong_test(*flat(seed)).p < 0.05 for seed in range(600)]
-    assert 0.025 < np.mean(rejected) < 0.08
-
-
-def flat(seed):
-    truth, scores = scored(seed, n=90, digits=8)
-    return truth, *scores
-
-
-@given(seed=SEEDS)
-def test_swapping_models_turns_the_difference_around(seed):
-    truth, (a, b) = scored(seed)
-    one_way, other_way = delong_test(truth, a, b), delong_test(truth, b, a)
-    assert one_way.estimate == pytest.approx(-other_way.estimate)
-    assert one_way.low == pytest.approx(-other_way.high)
-    assert one_way.p == pytest.approx(other_way.p)
-
-
-@given(seed=SEEDS)
-def test_reversed_truth_has_the_mirrored_interval(seed):
-    truth, scores = scored(seed)
-    found, mirrored = (delong_interval(t, scores[0]) for t in (truth, 1 - truth))
-    assert found.estimate == pytest.approx(1 - mirrored.estimate)
-    assert found.low == pytest.approx(1 - mirrored.high)
-
-
-@given(seed=SEEDS)
-def test_a_monotone_transform_changes_nothing(seed):
-    truth, (a, b) = scored(seed)
-    assert delong_test(truth, np.exp(a), b**3) == pytest.approx(
-        delong_test(truth, a, b)
-    )
-
-
-def test_a_model_does_not_differ_from_itself():
-    truth, scores = scored(0)
-    assert delong_test(truth, scores[0], scores[0]) == (0, 0, 0, 1)
-
-
-def test_perfect_against_inverted_differs_without_any_spread():
-    truth = np.array([0, 0, 1, 1])
-    assert delong_test(truth, truth, 1 - truth) == (1, 1, 1, 0)
-
-
-def test_one_score_for_all_is_chance_without_spread():
-    assert delong_interval(np.array([0, 0, 1, 1]), np.ones(4)) == (0.5, 0, 0.5, 0.5)
-
-
-def test_one_class_and_one_person_have_no_interval():
-    assert np.isnan(delong_interval(np.zeros(3), np.arange(3))).all()
-    single = delong_interval(np.array([0, 0, 1]), np.array([0.1, 0.5, 0.3]))
-    assert single.estimate == 0.5
-    assert np.isnan(single[1:]).all()
-
-
-def test_refuses_unpaired_scores():
-    with pytest.raises(InputError, match="3 truths, 3 and 2 scores"):
-        delong_test(np.array([0, 1, 1]), np.ones(3), np.ones(2))
+N = 36
+FAMILIES = [
+    ["delong", "auc", "two"],
+    ["mcnemar", "accuracy", "two"],
+    ["nadeau-bengio", "auc", "two"],
+    ["nadeau-bengio", "accuracy", "two"],
+    ["paired-t", "auc", "a > b"],
+    ["paired-t", "accuracy", "a > b"],
+]
 
 
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=12))
@@ -169,41 +35,159 @@ def test_holm_leaves_out_what_has_no_p():
     )
 
 
-def test_table_compares_pairs_on_the_people_both_judged():
-    truth, scores = scored(2, n_models=3)
-    scores = 1 / (1 + np.exp(-scores))
-    people = [f"sub-{i:02d}" for i in range(len(truth))]
-    rows = pd.concat(
+def predictions(models=("a", "m", "z"), repeats=2) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    truth = np.arange(N) % 2
+    frames = [
         pd.DataFrame(
             {
-                "participant_id": people,
+                "participant_id": [f"sub-{i:02d}" for i in range(N)],
                 "site": "NYU",
                 "model": model,
-                "repeat": 1,
-                "fold": 1,
+                "repeat": repeat,
+                "fold": rng.permutation(N) % 3 + 1,
                 "truth": truth,
-                "score": score,
+                "score": np.clip(0.3 * truth + rng.uniform(0, 0.7, N), 0, 1),
             }
         )
-        for model, score in zip(["z", "a", "m"], scores, strict=True)
-    )
-    rows = rows[(rows["model"] != "m") | (rows["participant_id"] != "sub-00")]
-    table = comparisons_table(rows.sample(frac=1, random_state=0).sort_values("model"))
-    assert table[["model_a", "model_b"]].to_numpy().tolist() == [
-        ["a", "m"],
-        ["a", "z"],
-        ["m", "z"],
+        for repeat in range(1, repeats + 1)
+        for model in models
     ]
-    assert table["n"].tolist() == [29, 30, 29]
-    expected = delong_test(truth, scores[1], scores[0])
-    found = table.loc[1, ["difference", "low", "high", "p"]].astype(float)
-    np.testing.assert_allclose(found, expected)
-    np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_numpy()))
+    table = pd.concat(frames, ignore_index=True)
+    folds = table[table["model"] == models[0]].set_index(["repeat", "participant_id"])
+    keys = pd.MultiIndex.from_frame(table[["repeat", "participant_id"]])
+    table["fold"] = folds["fold"].loc[keys].to_numpy()
+    return table.sample(frac=1, random_state=0).sort_values("model", kind="stable")
 
 
-def test_table_of_one_model_is_empty():
-    rows = pd.DataFrame(
-        [["sub-1", "NYU", "fc-svm", 1, 1, 0, 0.5]],
-        columns=["participant_id", "site", "model", "repeat", "fold", "truth", "score"],
+def scores(rows, model):
+    mine = rows[rows["model"] == model].groupby("participant_id")
+    return mine["truth"].first().to_numpy(), mine["score"].mean().to_numpy()
+
+
+def by_fold(rows, model):
+    """AUC and accuracy of each repeat and fold, by hand."""
+    found = {"auc": [], "accuracy": []}
+    for _, fold in rows[rows["model"] == model].groupby(["repeat", "fold"]):
+        y, s = fold["truth"], fold["score"]
+        found["auc"].append(roc_auc_score(y, s))
+        found["accuracy"].append(((s >= 0.5) == y).mean())
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def cells(table, test, metric, a="a", b="z"):
+    found = table[(table["test"] == test) & (table["metric"] == metric)]
+    found = found[(found["model_a"] == a) & (found["model_b"] == b)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+NUMBERS = ["difference", "low", "high", "p"]
+
+
+def test_table_has_every_pair_by_every_test():
+    table = comparisons_table(predictions())
+    assert list(table) == [
+        "model_a", "model_b", "metric", "test",
+        "difference", "low", "high", "p", "p_holm", "n", "sided",
+    ]  # fmt: skip
+    pairs = [["a", "m"], ["a", "z"], ["m", "z"]]
+    assert table[["model_a", "model_b"]].to_numpy().tolist() == pairs * 6
+    families = table[["test", "metric", "sided"]].to_numpy().tolist()
+    assert families == [row for row in FAMILIES for _ in range(3)]
+    for _, family in table.groupby(["test", "metric"]):
+        assert family["p_holm"].to_numpy() == pytest.approx(
+            multipletests(family["p"], method="holm")[1]
+        )
+
+
+def test_tests_of_people_take_the_mean_score_over_repeats():
+    rows = predictions()
+    table = comparisons_table(rows)
+    (truth, a), (_, z) = scores(rows, "a"), scores(rows, "z")
+    for test, metric, function in (
+        ("delong", "auc", delong_test),
+        ("mcnemar", "accuracy", mcnemar),
+    ):
+        found = cells(table, test, metric)
+        assert tuple(found[NUMBERS]) == pytest.approx(function(truth, a, z))
+        assert found["n"] == N
+
+
+def test_tests_of_splits_take_a_value_a_fold():
+    rows = predictions()
+    table = comparisons_table(rows)
+    a, z = by_fold(rows, "a"), by_fold(rows, "z")
+    for metric in ("auc", "accuracy"):
+        gap = a[metric] - z[metric]
+        found = cells(table, "nadeau-bengio", metric)
+        assert tuple(found[NUMBERS]) == pytest.approx(corrected_t(gap, 12 / 24))
+        assert found["n"] == 6
+        found = cells(table, "paired-t", metric)
+        assert tuple(found[NUMBERS]) == pytest.approx(paired_t(gap))
+
+
+def test_folds_say_how_many_people_were_learned_from():
+    rows = predictions(repeats=1)
+    tested = rows[rows["model"] == "a"]
+    folds = pd.concat(
+        tested.assign(part=np.where(tested["fold"] == fold, "test", "train"), fold=fold)
+        for fold in (1, 2, 3)
     )
-    assert comparisons_table(rows).empty
+    people = [f"sub-{i:02d}" for i in range(6)]
+    lost = folds["participant_id"].isin(people) & (folds["part"] == "train")
+    shares = folds[~lost].groupby(["fold", "part"]).size().unstack()
+    share = (shares["test"] / shares["train"]).mean()
+    gap = by_fold(rows, "a")["auc"] - by_fold(rows, "z")["auc"]
+    found = cells(comparisons_table(rows, folds[~lost]), "nadeau-bengio", "auc")
+    assert share > 0.6
+    assert tuple(found[NUMBERS]) == pytest.approx(corrected_t(gap, share))
+
+
+def test_pairs_are_compared_on_the_people_both_judged():
+    rows = predictions()
+    rows = rows[(rows["model"] != "m") | (rows["participant_id"] != "sub-00")]
+    table = comparisons_table(rows)
+    people = table[table["test"].isin(["delong", "mcnemar"])]
+    assert people["n"].tolist() == [35, 36, 35] * 2
+    common = rows[rows["participant_id"] != "sub-00"]
+    gap = by_fold(common, "a")["auc"] - by_fold(common, "m")["auc"]
+    found = cells(table, "nadeau-bengio", "auc", "a", "m")
+    assert found["difference"] == pytest.approx(gap.mean())
+
+
+def test_one_fold_is_no_test_of_splits():
+    table = comparisons_table(predictions(repeats=1).assign(fold=1))
+    by_split = table[table["test"].isin(["nadeau-bengio", "paired-t"])]
+    assert (by_split["n"] == 1).all()
+    assert by_split[["p", "p_holm", "low", "high"]].isna().all(axis=None)
+    assert by_split["difference"].notna().all()
+    assert table.loc[table["test"] == "delong", "p_holm"].notna().all()
+
+
+def test_models_of_different_people_have_no_difference():
+    rows = predictions(models=("a", "z"))
+    is_even = rows["participant_id"].str[-1].astype(int) % 2 == 0
+    table = comparisons_table(rows[is_even == (rows["model"] == "a")])
+    assert (table["n"] == 0).all()
+    assert table[["p", "low", "high"]].isna().all(axis=None)
+
+
+def test_the_order_of_rows_changes_nothing():
+    rows = predictions()
+    mixed = rows.sample(frac=1, random_state=5).sort_values("model", kind="stable")
+    pd.testing.assert_frame_equal(comparisons_table(rows), comparisons_table(mixed))
+
+
+def test_table_of_one_model_is_empty_but_has_its_columns():
+    table = comparisons_table(predictions(models=("a",)))
+    assert table.empty
+    assert "p_holm" in table
+
+
+def test_table_refuses_folds_of_another_analysis():
+    folds = pd.DataFrame({"repeat": [1], "fold": [1], "participant_id": ["sub-00"]})
+    with pytest.raises(
+        InputError, match=r"give the folds\.tsv beside these predictions"
+    ):
+        comparisons_table(predictions(), folds.assign(part="test"))
