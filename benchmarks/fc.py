@@ -27,8 +27,9 @@ from bidsclf.config import FoldConfig
 from bidsclf.crossval import Recipe, fit_fold
 from bidsclf.folds import Fold, make_folds
 from bidsclf.models._base import prepared
+from bidsclf.models._inner import inner_folds
 from bidsclf.models._rows import canonical_order, take
-from bidsclf.models.fc import COSTS, inner_folds
+from bidsclf.models.fc import COSTS
 
 NAME = "fc-svm"
 N_PEOPLE, N_REGIONS = 603, 200

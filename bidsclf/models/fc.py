@@ -9,27 +9,24 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
-from sklearn.svm import SVC
 
 from bidsclf.errors import InputError
 from bidsclf.models._base import Variant
+from bidsclf.models._gram import COSTS, choose, costs_of, learner, null_scores
 from bidsclf.models._rows import (
     Edges,
     canonical_order,
     check_classes,
     check_finite,
     edges,
+    inner_products,
+    row_digests,
     take,
 )
 from bidsclf.models._spd import geometric_mean, log_vectors, map_eigenvalues
+from bidsclf.models._svm import TOLERANCE, Solution, svm
 
-COSTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # over the mean squared norm; ours
-INNER_FOLDS = 5
-TOLERANCE = 1e-7  # of both solvers
 MAX_R = 1 - 1e-7  # keeps arctanh finite; ours
-Solution = tuple[np.ndarray, float]
 
 
 class KernelClassifier:
@@ -65,6 +62,7 @@ class KernelClassifier:
     ) -> None:
         self.solve, self.tangent, self.seed = solve, tangent, seed
         self.whitening: np.ndarray | None = None
+        self.inner: tuple[np.ndarray, np.ndarray] | None = None
 
     def fit(
         self,
@@ -84,17 +82,64 @@ class KernelClassifier:
             self.whitening = map_eigenvalues(_inverse_root, geometric_mean(x))
             x = edges(log_vectors(x, self.whitening))
         kernel = x.kernel()
-        centred = _centred(kernel)
-        scale = np.trace(centred) / len(y)
-        costs = [cost / (scale if scale > 0 else 1.0) for cost in COSTS]
-        self.inner_auc = _inner_auc(self, kernel, y, people, costs)
-        best = int(np.argmax(self.inner_auc))
-        self.cost, self.relative_cost = costs[best], COSTS[best]
-        dual, intercept = self.solve(centred, y, [self.cost])[0]
-        dual = dual - dual.mean()
+        learn = learner(self.solve, kernel)
+        costs = costs_of(kernel)
+        choice = choose(learn, kernel, y, costs=costs, people=people, seed=self.seed)
+        self.inner_auc, self.inner = choice.inner_auc, (choice.logits, choice.truth)
+        self.cost, self.relative_cost = choice.cost, COSTS[choice.best]
+        dual, self.intercept = learn(y, np.arange(len(y)), [self.cost])[0]
         self.weights = _primal(x, dual)
-        self.intercept = intercept - float((kernel @ dual).mean())
         return self
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return decision values and truth of the rows that inner folds held out.
+
+        At the chosen C, in the order of the inner folds; None where the training
+        rows were too few for inner folds, or the model was loaded.
+        """
+        return self.inner if self.inner is not None and len(self.inner[1]) else None
+
+    def null_scores(
+        self,
+        x: Any,
+        learn: np.ndarray,
+        test: np.ndarray,
+        labels: np.ndarray,
+        people: np.ndarray,
+    ) -> np.ndarray:
+        """Return the scores after a fit to each of many vectors of labels.
+
+        Equal to ``fit`` and ``predict_score``, from the inner products alone.
+
+        Parameters
+        ----------
+        x : rows that the model takes, of length n
+        learn, test : int arrays of shape (n_learned,) and (n_test,)
+            Rows of ``x``; those learned from may repeat.
+        labels : int array of shape (m, n), 0 or 1
+        people : int array of shape (n,)
+
+        Returns
+        -------
+        scores : float64 array of shape (m, n_test)
+        """
+        digests = row_digests(take(x, learn))
+        gram = self._gram(x, learn[np.argsort(digests, kind="stable")], learn, test)
+        return null_scores(
+            self.solve, gram, digests, labels[:, learn], people[learn], self.seed
+        )
+
+    def _gram(
+        self, x: Any, sorted_rows: np.ndarray, learn: np.ndarray, test: np.ndarray
+    ) -> np.ndarray:
+        """Return the inner products of the learned rows, then the test rows."""
+        rows = np.concatenate([learn, test])
+        if not self.tangent:
+            return take(x, rows).kernel()
+        check_finite(take(x, rows), "covariances")
+        mean = geometric_mean(take(x, sorted_rows))
+        vectors = log_vectors(take(x, rows), map_eigenvalues(_inverse_root, mean))
+        return inner_products(np.asarray(vectors, np.float32))
 
     def decide(self, x: Any) -> np.ndarray:
         """Return the signed decision values, float64 of shape (n,)."""
@@ -135,49 +180,6 @@ class KernelClassifier:
         return self
 
 
-def svm(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]:
-    """Solve the support vector machine for each cost.
-
-    Parameters
-    ----------
-    kernel : float64 array of shape (n, n)
-    y : int array of shape (n,), 0 or 1
-    costs : list of float
-
-    Returns
-    -------
-    solutions : list of (dual weights of shape (n,), intercept)
-        Decision values are ``kernel @ dual + intercept``.
-    """
-    solutions = []
-    for cost in costs:
-        machine = SVC(
-            C=cost, kernel="precomputed", class_weight="balanced", tol=TOLERANCE
-        )
-        machine.fit(kernel, y)
-        dual = np.zeros(len(y))
-        dual[machine.support_] = machine.dual_coef_[0]
-        solutions.append((dual, _svm_intercept(kernel @ dual, y)))
-    return solutions
-
-
-def _svm_intercept(values: np.ndarray, y: np.ndarray) -> float:
-    """Return, of the intercepts that minimise the hinge loss, the most central.
-
-    For a small C every training row lies inside the margin, and a whole interval
-    of intercepts is optimal; libsvm then takes an end of it, which may call
-    everyone the same. Ours is the nearest to midway between the class means, as
-    for the difference of means. Where the optimum is unique this is libsvm's.
-    """
-    weight = len(y) / (2 * np.bincount(y)[y])
-    corners = np.where(y == 1, 1, -1) - values  # where a row enters the margin
-    order = np.argsort(corners, kind="stable")
-    slope = np.cumsum(weight[order]) - weight[y == 1].sum()
-    low, high = (corners[order[np.argmax(slope > at)]] for at in (-1e-6, 1e-6))
-    midway = -(values[y == 0].mean() + values[y == 1].mean()) / 2
-    return float(np.clip(midway, low, high))
-
-
 def logistic(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]:
     """Solve logistic regression for each cost; shapes as in ``svm``.
 
@@ -201,44 +203,6 @@ def logistic(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solu
         dual = vectors @ (model.coef_[0] / np.sqrt(values))
         solutions.append((dual, float(model.intercept_[0])))
     return solutions
-
-
-def inner_folds(
-    y: np.ndarray, people: np.ndarray, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split training rows for the choice of C; rows of a person stay together."""
-    _, first, member = np.unique(people, return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))[member]  # person by first row, whatever the id
-    truth = y[np.sort(first)]
-    n_folds = min(INNER_FOLDS, np.bincount(truth, minlength=2).min())
-    if n_folds < 2:
-        return []
-    splitter = StratifiedKFold(int(n_folds), shuffle=True, random_state=seed)
-    return [
-        (np.flatnonzero(np.isin(rank, train)), np.flatnonzero(np.isin(rank, test)))
-        for train, test in splitter.split(truth, truth)
-    ]
-
-
-def _inner_auc(
-    model: KernelClassifier,
-    kernel: np.ndarray,
-    y: np.ndarray,
-    people: np.ndarray,
-    costs: list[float],
-) -> list[float]:
-    aucs = []
-    for train, test in inner_folds(y, people, model.seed):
-        solutions = model.solve(_centred(kernel[np.ix_(train, train)]), y[train], costs)
-        across = kernel[np.ix_(test, train)]  # duals sum to 0: no need to centre
-        aucs.append([roc_auc_score(y[test], across @ dual) for dual, _ in solutions])
-    return np.mean(aucs, axis=0).tolist() if aucs else [0.5] * len(costs)
-
-
-def _centred(kernel: np.ndarray) -> np.ndarray:
-    """Return the inner products, of shape (n, n), about the mean of the rows."""
-    column = kernel.mean(axis=0)
-    return kernel - kernel.mean(axis=1, keepdims=True) - column + column.mean()
 
 
 def _primal(x: Edges, dual: np.ndarray) -> np.ndarray:
@@ -281,6 +245,7 @@ VARIANTS = {
         input=loaded,
         prepare=prepare,
         make=partial(KernelClassifier, solver, tangent=kind == "-tangent"),
+        harmonize_at="input",
     )
     for solver in (svm, logistic)
     for kind, (loaded, prepare) in _KINDS.items()

@@ -14,8 +14,9 @@ from sklearn.svm import SVC
 
 from bidsclf.errors import FitError, InputError
 from bidsclf.models._base import find, prepared
+from bidsclf.models._inner import inner_folds
 from bidsclf.models._rows import canonical_order, inner_products
-from bidsclf.models.fc import COSTS, inner_folds, logistic, svm
+from bidsclf.models.fc import COSTS, logistic, svm
 
 PEERS = {
     "fc-svm": SVC(kernel="linear", class_weight="balanced", tol=1e-8),
