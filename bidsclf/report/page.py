@@ -1,17 +1,21 @@
 """Templates to self-contained pages; every value is escaped."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from bidsclf import __version__
 from bidsclf.files import store
 
 MISSING = "n/a"
+LIST = re.compile(r"(-|\d+\.) ")
 CONTROL = "control-"  # how the models that see no brain signal are named
 
 
@@ -123,12 +127,62 @@ def write(path: Path, template: str, values: Mapping[str, Any]) -> Path:
     values : mapping
         What the template names; a missing one raises.
     """
-    environment = Environment(
+    page = _environment(autoescape=True).get_template(f"{template}.html.jinja")
+    return store.write_text(path, page.render(version=__version__, **values))
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Fill a text template of ``data/report``, such as ``methods.md``.
+
+    Blank lines in a row become one, and spaces at the end of a line go.
+    """
+    filled = _environment(autoescape=False).get_template(f"{template}.jinja")
+    lines = [" ".join(line.split()) for line in filled.render(values).splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    return Environment(
         loader=PackageLoader("bidsclf", "data/report"),
-        autoescape=True,
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(f"{template}.html.jinja")
-    return store.write_text(path, page.render(version=__version__, **values))
+
+
+def prose(markdown: str) -> Markup:
+    r"""Return plain Markdown as HTML: headings, lists, paragraphs, bold and code.
+
+    Examples
+    --------
+    >>> print(prose("# A\n- **b** `<c>`\n- d"))
+    <h3>A</h3>
+    <ul><li><b>b</b> <code>&lt;c&gt;</code></li><li>d</li></ul>
+    """
+    made = []
+    for kind, lines in groupby(markdown.splitlines(), key=_kind):
+        if kind in ("ul", "ol"):
+            items = [f"<li>{_inline(LIST.sub('', line))}</li>" for line in lines]
+            made.append(f"<{kind}>{''.join(items)}</{kind}>")
+        elif kind == "heading":
+            made += [f"<h3>{_inline(line.lstrip('# '))}</h3>" for line in lines]
+        elif kind == "paragraph":
+            made.append(f"<p>{_inline(' '.join(lines))}</p>")
+    return Markup("\n".join(made))  # every piece of text went through escape
+
+
+def _kind(line: str) -> str:
+    if not line:
+        return "blank"
+    if line.startswith("#"):
+        return "heading"
+    if LIST.match(line):
+        return "ul" if line.startswith("-") else "ol"
+    return "paragraph"
+
+
+def _inline(text: str) -> str:
+    safe = str(escape(text))
+    safe = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", safe)
+    return re.sub(r"`(.+?)`", r"<code>\1</code>", safe)

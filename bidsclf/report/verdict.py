@@ -7,8 +7,9 @@ import pandas as pd
 
 from bidsclf.report import page
 from bidsclf.report.page import is_control
+from bidsclf.report.tables import best_model, pooled, select
 
-LEVEL = 0.05  # of Holm's p for "clearly above a control"
+LEVEL = 0.05  # of Holm's p for "clearly above a control", and of a permutation's
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,47 +28,51 @@ class Verdict:
     sentences: list[str] = field(default_factory=list)
 
 
-def pooled(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the pooled rows of one metric, one a model, in the order of the table."""
-    rows = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == metric)]
-    return rows.drop_duplicates("model").set_index("model")
-
-
 def judge(
     metrics: pd.DataFrame,
-    comparisons: pd.DataFrame,
+    comparisons: pd.DataFrame | None,
     *,
     failed: Mapping[str, str],
     scheme: str,
+    permutations: pd.DataFrame | None = None,
 ) -> Verdict:
     """Compare the best model with every control and with chance.
 
     A model is better than a control when its AUC is larger and Holm's p of their
-    difference is below .05, and better than chance when the interval of its AUC
-    lies above .5: a control that knows nothing often falls below .5. A control
-    that failed leaves the question open. With a site left out, control-site
-    knows nothing by construction and is not counted.
+    difference by DeLong is below .05, and better than chance when the interval of
+    its AUC lies above .5: a control that knows nothing often falls below .5. Where
+    models were fitted again on labels permuted within site, the p of that has to
+    be below .05 too. A control that failed leaves the question open. With a site
+    left out, control-site knows nothing by construction and is not counted.
 
     Parameters
     ----------
-    metrics, comparisons : DataFrame
-        As in metrics.tsv and comparisons.tsv.
+    metrics, comparisons, permutations : DataFrame
+        As in the tables of these names; None where there is none.
     failed : dict
         Models that failed, with the reason.
-    scheme : {'kfold', 'loso'}
+    scheme : {'kfold', 'loso', 'bootstrap'}
     """
     auc = pooled(metrics, "auc").dropna(subset="estimate")
-    models = auc[[not is_control(model) for model in auc.index]]
-    if models.empty:
+    best = best_model(metrics)
+    if best is None:
         broken = [model for model in failed if not is_control(model)]
         said = f"failed: {', '.join(broken)}" if broken else "none was asked for"
         return Verdict(f"No model of the brain was fitted ({said}).", "bad")
-    best = str(models["estimate"].idxmax())
+    models = auc[[not is_control(model) for model in auc.index]]
     headline = f"{best}: AUC {_interval(models.loc[best])}."
     asked = [m for m in (*auc.index, *failed) if is_control(m)]
     counted = [m for m in asked if (scheme, m) != ("loso", "control-site")]
-    answer, why = _against(best, models.loc[best], counted, comparisons, failed)
+    refit, lost = _refit(permutations, best), []
+    if not models.loc[best, "low"] > 0.5:
+        lost.append("chance (AUC .5)")
+    if refit is not None and not refit["p"] < LEVEL:
+        lost.append("labels permuted within site")
+    answer, why = _against(best, counted, comparisons, failed, lost)
     sentences = [f"Better than every control: {answer}{why}"]
+    if refit is not None:
+        sentences.append(_refit_words(refit))
+    sentences += _within(metrics, best)
     sentences += _cautions(models, auc.loc[[m for m in counted if m in auc.index]])
     return Verdict(headline, "good" if answer == "yes" else "bad", sentences)
 
@@ -78,18 +83,20 @@ def _interval(row: pd.Series) -> str:
 
 def _against(
     best: str,
-    row: pd.Series,
     controls: list[str],
-    comparisons: pd.DataFrame,
+    comparisons: pd.DataFrame | None,
     failed: Mapping[str, str],
+    lost: list[str],
 ) -> tuple[str, str]:
     """Return whether the best model beats every control, and the reason."""
     if not controls:
         return "unknown", ", since none was fitted."
+    if comparisons is None:
+        return "unknown", ", since models were not compared."
     gone = [control for control in controls if control in failed]
-    lost = [c for c in controls if c not in failed and not _beats(comparisons, best, c)]
-    if not row["low"] > 0.5:
-        lost.append("chance (AUC .5)")
+    here = [control for control in controls if control not in failed]
+    delong = select(comparisons, test="delong", metric="auc")
+    lost = [c for c in here if not _beats(delong, best, c)] + lost
     if lost:
         return "no", f"; not clearly above {', '.join(lost)}."
     if gone:
@@ -103,6 +110,34 @@ def _beats(comparisons: pd.DataFrame, model: str, control: str) -> bool:
     above = [*forth["difference"], *(-back["difference"])]
     p = [*forth["p_holm"], *back["p_holm"]]
     return bool(p) and min(above) > 0 and max(p) < LEVEL
+
+
+def _refit(permutations: pd.DataFrame | None, best: str) -> pd.Series | None:
+    if permutations is None:
+        return None
+    rows = select(permutations, null="refit", metric="auc", model=best)
+    return None if rows.empty else rows.iloc[0]
+
+
+def _refit_words(refit: pd.Series) -> str:
+    return (
+        f"Fitted again on {refit['n_permutations']:.0f} sets of labels permuted within"
+        f" site, it reached AUC {refit['null_mean']:.2f} on average"
+        f" (p = {page.p_value(refit['p'])})."
+    )
+
+
+def _within(metrics: pd.DataFrame, best: str) -> Iterator[str]:
+    """Yield the AUC among people of one site, where it is known."""
+    rows = select(metrics, scope="within site", metric="auc", model=best)
+    rows = rows.dropna(subset="estimate")
+    if rows.empty:
+        return
+    said = f"Among people of the same site its AUC is {_interval(rows.iloc[0])}"
+    if rows.iloc[0]["low"] > 0.5:
+        yield f"{said}."
+    else:
+        yield f"{said}: what it knows beyond the site is not clear."
 
 
 def _cautions(models: pd.DataFrame, controls: pd.DataFrame) -> Iterator[str]:

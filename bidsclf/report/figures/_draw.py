@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Iterable
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

@@ -95,6 +95,6 @@ def _keys(names: Sequence[str]) -> list[Line2D]:
             marker=_mark(place),
             markersize=5,
             color=PALETTE[place % len(PALETTE)],
-        )  # fmt: skip
+        )
         for place, name in enumerate(names)
     ]

@@ -48,8 +48,9 @@ def roc_band(fpr: np.ndarray, rates: dict[str, np.ndarray], title: str) -> str:
         for times, dash in ((1, "--"), (2, ":")):
             for sign in (-1, 1):
                 edge = np.clip(rates["mean"] + sign * times * rates["sd"], 0, 1)
+                label = f"mean ± {times} SD" if sign == 1 else None
                 axes.plot(fpr, edge, color=ORANGE, linewidth=1.1, linestyle=dash,
-                          label=f"mean ± {times} SD" if sign == 1 else None)  # fmt: skip
+                          label=label)  # fmt: skip
         axes.plot(fpr, rates["median"], color=BLUE, linewidth=2.2, label="median")
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), title=title)

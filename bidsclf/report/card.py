@@ -1,0 +1,110 @@
+"""The model card: items of TRIPOD+AI and CLAIM that the run can answer."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bidsclf.evaluate.metrics import THRESHOLD
+from bidsclf.files import store
+from bidsclf.report import page
+from bidsclf.report.harmonization import method_of
+from bidsclf.report.methods import References, citing, facts, inputs_of
+from bidsclf.report.people import SUBGROUPS, traits
+from bidsclf.report.tables import Analysis, best_model, pooled, select
+from bidsclf.report.verdict import Verdict
+
+
+def card_text(analysis: Analysis, verdict: Verdict) -> str:
+    """Return the model card in Markdown."""
+    references, metrics = References(), analysis.metrics
+    folder = Path(__file__).parents[1] / "data" / "report"
+    known = traits(analysis.kept)
+    sites = analysis.kept["site"].dropna().astype(str).unique()
+    values = facts(analysis) | {
+        "n_models": pooled(metrics, "auc").shape[0],
+        "site_names": ", ".join(sorted(sites)) or "not known",
+        "reasons": _reasons(analysis),
+        "characteristics": "; ".join(f"{k} {v}" for k, v in known.items())
+        or "neither age nor sex is known",
+        "inputs": sorted(set(inputs_of(analysis).values())),
+        "harmonization": _harmonization(analysis),
+        "missing": _missing(analysis.part("cohort")),
+        "model_names": ", ".join(pooled(metrics, "auc").index),
+        "site_spread": _site_spread(metrics),
+        "subgroups": _subgroups(metrics),
+        "threshold": THRESHOLD,
+        "calibrated": _calibrated(analysis),
+        "performance": _performance(metrics),
+        "verdict": " ".join([verdict.headline, *verdict.sentences]),
+        "external": "whole sites were left out in turn, which is nearest to one"
+        if analysis.part("folds").get("scheme") == "loso"
+        else "`--cv loso` leaves whole sites out",
+        "unanswered": store.read_json(folder / "unanswered.json"),
+    }
+    return page.fill("model_card.md", values | citing(references))
+
+
+def _reasons(analysis: Analysis) -> list[tuple[str, int]]:
+    table = analysis.tables["cohort"]
+    counts = table.loc[table["included"] != "yes", "reason"].value_counts()
+    return [(str(reason), int(n)) for reason, n in counts.items()]
+
+
+def _harmonization(analysis: Analysis) -> str:
+    method = method_of(analysis)
+    if method == "none":
+        return "Site effects were not removed."
+    return f"Site effects were removed by {method}, learned from training people."
+
+
+def _missing(cohort: dict[str, Any]) -> str:
+    if not cohort.get("covariates"):
+        return "no covariate was used"
+    return {
+        "drop": "so were those without a covariate",
+        "impute-train-median": "missing covariates were filled from training people",
+    }.get(cohort.get("missing", "error"), "no covariate was missing")
+
+
+def _site_spread(metrics: pd.DataFrame) -> str:
+    best = best_model(metrics)
+    if best is None:
+        return "no model of the brain was fitted"
+    rows = select(metrics, scope="site", metric="auc", model=best)
+    known = rows.drop_duplicates("group")["estimate"].dropna()
+    if known.empty:
+        return "no site has both groups"
+    return (
+        f"the AUC of {best} lies between {known.min():.2f} and {known.max():.2f} over"
+        f" {len(known)} sites that have both groups"
+    )
+
+
+def _subgroups(metrics: pd.DataFrame) -> str:
+    known = [scope for scope in SUBGROUPS if (metrics["scope"] == scope).any()]
+    if not known:
+        return "neither sex nor age is known, so no subgroup was looked at"
+    return f"the AUC by {' and '.join(known)} is on the report and in metrics.tsv"
+
+
+def _calibrated(analysis: Analysis) -> str:
+    table = analysis.table("calibration")
+    if table is None or not (table["stage"] == "after").any():
+        return "It is not a calibrated probability."
+    return (
+        "Scores were calibrated on held-out training people; calibration curves are on"
+        " the report. They hold for the share of patients of this sample."
+    )
+
+
+def _performance(metrics: pd.DataFrame) -> str:
+    best = best_model(metrics)
+    if best is None:
+        return "no model of the brain was fitted."
+    told = []
+    for metric in ("auc", "balanced_accuracy", "sensitivity", "specificity"):
+        row = pooled(metrics, metric).loc[best]
+        words = page.interval(row["estimate"], row["low"], row["high"])
+        told.append(f"{metric.replace('_', ' ').replace('auc', 'AUC')} {words}")
+    return f"{best}: {', '.join(told)}, of people the model had not seen."

@@ -1,0 +1,212 @@
+"""Sections on the models: how good each is, against the others and chance."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from bidsclf.evaluate.metrics import THRESHOLD
+from bidsclf.report import figures, page
+from bidsclf.report.page import is_control
+from bidsclf.report.tables import Analysis, best_model, pooled, select, split_values
+
+FOLDS = "AUC of splits: mean (SD), range"
+WITHIN = "AUC within sites"
+SHOWN = {  # metric -> heading of the table of models
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+TESTS = {  # test -> its name in a heading
+    "delong": "DeLong",
+    "mcnemar": "McNemar",
+    "nadeau-bengio": "Nadeau-Bengio",
+    "paired-t": "paired t, one-sided",
+}
+METRICS = {"auc": "AUC", "accuracy": "accuracy"}
+FIRST = ("model", "null")
+SPLITS = ("model", "metric", "splits", "mean (SD)", "median, 95 % of splits", "chance",
+          "p, t test", "p, Nadeau-Bengio", "p, percentile")  # fmt: skip
+
+
+def models_table(analysis: Analysis) -> page.Rows:
+    """Return every model with its pooled metrics.
+
+    The AUC of its splits stands here only where no table of splits follows.
+    """
+    metrics = analysis.metrics
+    columns = {heading: pooled(metrics, metric) for metric, heading in SHOWN.items()}
+    within = select(metrics, scope="within site", metric="auc")
+    if not within.empty:
+        columns[WITHIN] = within.drop_duplicates("model").set_index("model")
+    records = []
+    for model, aucs in split_values(metrics, "auc").items():
+        known = pd.Series(aucs, dtype=float).dropna()
+        ends = f", {known.min():.2f} to {known.max():.2f}" if len(known) else ""
+        record = {"model": model, FOLDS: page.mean_sd(known, 2) + ends}
+        for heading, rows in columns.items():
+            if model in rows.index:
+                values = rows.loc[model, ["estimate", "low", "high"]].to_numpy(float)
+                record[heading] = page.interval(*values)
+        records.append(record)
+    first = [name for name in ("AUC", WITHIN) if name in columns]
+    folds = [FOLDS] if analysis.table("experiment") is None else []
+    headings = [*first, *folds, *(name for name in columns if name not in first)]
+    return page.rows(records, ["model", *headings], numbers=headings)
+
+
+def model_figures(analysis: Analysis) -> dict[str, str]:
+    """Draw the pooled ROC, the AUCs, the folds and who is called what."""
+    metrics, predictions = analysis.metrics, analysis.tables["predictions"]
+    auc = pooled(metrics, "auc")
+    person = ["model", "participant_id"]
+    scores = predictions.groupby(person, sort=False).agg(
+        truth=("truth", "first"), score=("score", "mean")
+    )
+    names = [analysis.labels["0"], analysis.labels["1"]]
+    curves, confusions = {}, {}
+    for model in auc.index:
+        rows = scores.loc[model]
+        fpr, tpr, _ = roc_curve(rows["truth"], rows["score"])
+        curves[model] = (fpr, tpr, f"{auc.loc[model, 'estimate']:.2f}")
+        called = (rows["score"] >= THRESHOLD).astype(int)
+        counts = pd.crosstab(rows["truth"], called)
+        counts = counts.reindex(index=[0, 1], columns=[0, 1], fill_value=0)
+        confusions[f"confusion-{model}"] = figures.confusion(
+            counts.to_numpy(), names, model
+        )
+    lines = [
+        (str(model), *map(float, row))
+        for model, row in zip(
+            auc.index, auc[["estimate", "low", "high"]].to_numpy(), strict=True
+        )
+    ]
+    return {
+        "roc": figures.roc(curves),
+        "auc": figures.forest(lines, "AUC, pooled out of fold"),
+        "folds": figures.folds(split_values(metrics, "auc"), "AUC in a fold"),
+        **confusions,
+    }
+
+
+def comparisons(analysis: Analysis) -> tuple[page.Rows, page.Rows] | None:
+    """Return the pairs of the best model, then the other pairs, with all tests.
+
+    p values are corrected by Holm over all pairs of a test and metric. Pairs of
+    two controls are left out of the page, not of the correction.
+    """
+    table = analysis.table("comparisons")
+    if table is None:
+        return None
+    table = table.assign(
+        metric=table.get("metric", "auc"), test=table.get("test", "delong")
+    )
+    best = best_model(analysis.metrics)
+    kinds = list(dict.fromkeys(zip(table["test"], table["metric"], strict=True)))
+    first: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for (a, b), tests in table.groupby(["model_a", "model_b"], sort=False):
+        if not (is_control(a) and is_control(b)):
+            record = {"model": f"{a} against {b}"} | _pair(tests)
+            (first if best in (a, b) else others).append(record)
+    headings = [*_differences(table), *(_heading(*kind) for kind in kinds)]
+    columns = ["model", *headings]
+    return (
+        page.rows(first, columns, numbers=headings),
+        page.rows(others, columns, numbers=headings),
+    )
+
+
+def _heading(test: str, metric: str) -> str:
+    return f"p (Holm): {TESTS.get(test, test)}, {METRICS.get(metric, metric)}"
+
+
+def _differences(table: pd.DataFrame) -> list[str]:
+    known = [name for name in METRICS if (table["metric"] == name).any()]
+    return [f"difference in {METRICS[name]}" for name in known]
+
+
+def _pair(tests: pd.DataFrame) -> dict[str, str]:
+    """Return the cells of one pair: each metric's difference, each test's p."""
+    cells = {}
+    for row in tests.to_dict("records"):
+        name = f"difference in {METRICS.get(row['metric'], row['metric'])}"
+        if name not in cells:
+            cells[name] = page.interval(row["difference"], row["low"], row["high"])
+        cells[_heading(row["test"], row["metric"])] = page.p_value(row["p_holm"])
+    return cells
+
+
+def permutations(analysis: Analysis) -> page.Rows | None:
+    """Return what permuted labels give: a line a model and way of permuting."""
+    table = analysis.table("permutations")
+    if table is None:
+        return None
+    records, headings = [], ["permutations"]
+    for (model, null), rows in table.groupby(["model", "null"], sort=False):
+        record = {"model": model, "null": null}
+        record["permutations"] = int(rows["n_permutations"].iloc[0])
+        for row in rows.to_dict("records"):
+            name = METRICS.get(row["metric"], row["metric"].replace("_", " "))
+            spread = f"{page.text(row['null_mean'])} ({page.text(row['null_sd'])})"
+            record[name] = f"{page.text(row['observed'])} against {spread}"
+            record[f"p, {name}"] = page.p_value(row["p"])
+        headings += [name for name in record if name not in (*headings, *FIRST)]
+        records.append(record)
+    return page.rows(records, [*FIRST, *headings], numbers=headings)
+
+
+def splits(analysis: Analysis) -> dict[str, Any] | None:
+    """Return the spread over splits: two pictures of the best model, one table."""
+    table, best = analysis.table("experiment"), best_model(analysis.metrics)
+    if table is None or best is None:
+        return None
+    return {
+        "histogram": _histogram(analysis.metrics, table, best),
+        "band": _band(analysis.table("roc"), best),
+        "table": _experiment(table),
+    }
+
+
+def _histogram(metrics: pd.DataFrame, table: pd.DataFrame, best: str) -> str | None:
+    found = select(table, model=best, metric="accuracy")
+    values = np.array(split_values(metrics, "accuracy").get(best, []), float)
+    values = values[np.isfinite(values)]
+    if found.empty or not values.size:
+        return None
+    row = found.iloc[0]
+    title = f"{best}: accuracy of {values.size} splits"
+    return figures.histogram(values, row["chance"], (row["low"], row["high"]), title)
+
+
+def _band(roc: pd.DataFrame | None, best: str) -> str | None:
+    rows = None if roc is None else select(roc, model=best).dropna()
+    if rows is None or rows.empty:
+        return None
+    rates = {str(name): rows[name].to_numpy(float) for name in rows.columns[2:]}
+    return figures.roc_band(
+        rows["fpr"].to_numpy(float), rates, f"{best}: ROC of splits"
+    )
+
+
+def _experiment(table: pd.DataFrame) -> page.Rows:
+    records = [
+        {
+            "model": row["model"],
+            "metric": METRICS[row["metric"]],
+            "splits": int(row["n_splits"]),
+            "mean (SD)": f"{page.text(row['mean'])} ({page.text(row['sd'])})",
+            "median, 95 % of splits": page.interval(
+                row["median"], row["low"], row["high"]
+            ),
+            "chance": row["chance"],
+            "p, t test": page.p_value(row["p_t"]),
+            "p, Nadeau-Bengio": page.p_value(row["p_nadeau_bengio"]),
+            "p, percentile": page.p_value(row["p_percentile"]),
+        }
+        for row in table[table["metric"].isin(METRICS)].to_dict("records")
+    ]
+    return page.rows(records, SPLITS, numbers=SPLITS[2:])
