@@ -41,7 +41,7 @@ def mcnemar(truth: np.ndarray, a: np.ndarray, b: np.ndarray) -> Difference:
     --------
     >>> truth, a = np.ones(8, int), np.full(8, 0.9)
     >>> [round(v, 3) for v in mcnemar(truth, a, 1 - a)]
-    [1.0, 0.262, 1.0, 0.008]
+    [1.0, 0.261, 1.0, 0.008]
     """
     is_positive = np.asarray(truth) == 1
     right_a, right_b = ((side >= THRESHOLD) == is_positive for side in (a, b))
@@ -91,7 +91,7 @@ def corrected_t(differences: np.ndarray, share: float) -> Difference:
     Examples
     --------
     >>> [round(v, 3) for v in corrected_t(np.array([0.1, 0.0, 0.2, 0.1]), 1 / 3)]
-    [0.1, -0.098, 0.298, 0.206]
+    [0.1, -0.098, 0.298, 0.207]
     """
     known = differences[np.isfinite(differences)]
     j = len(known)
