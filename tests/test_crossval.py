@@ -1,14 +1,18 @@
 """fit_fold and bundles: who is learned from, whose score it is, what is kept."""
 
 import json
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bidsclf.crossval import (
     Recipe,
     fit_fold,
     load_bundle,
+    permute_fold,
     predict_people,
     save_bundle,
     score_people,
@@ -62,6 +66,50 @@ def test_learns_from_train_and_from_valid_unless_it_stops_early(spy):
         np.testing.assert_array_equal(valid[1], Y[rows[32:]])
     else:
         assert valid is None
+
+
+def test_inner_folds_are_told_of_families_and_of_repeated_draws(spy):
+    rows, families = np.repeat(np.arange(20), 2), np.arange(20) // 3
+    fold = Fold(1, 1, np.array([4, 4, 7]), np.array([9, 9]), np.array([0]))
+    traits = pd.DataFrame({"site": "A", "group": families})
+    seen = fit_fold(
+        np.arange(40) / 100, Y, rows, fold, Recipe(variant="spy"), traits=traits
+    ).model.seen
+    people = [4, 4, 4, 4, 7, 7] + ([] if spy.needs_valid else [9, 9, 9, 9])
+    assert seen[1] == Y[people].tolist()
+    assert seen[3] == families[people].tolist()
+
+
+def test_a_model_without_held_out_rows_is_not_calibrated(spy):
+    rows, x = np.arange(20), np.arange(20) / 20
+    result = fit_fold(x, Y, rows, FOLD, Recipe(variant="spy"))
+    assert result.temperature is None
+    assert result.notes["temperature"] is None
+    np.testing.assert_array_equal(result.scores, result.raw_scores)
+
+
+def test_permuted_labels_reach_every_fit_with_the_same_seed(spy):
+    """Where a model has no faster way it is fitted again, valid part and all."""
+
+    class Voter(Spy):
+        made: ClassVar[list] = []
+
+        def predict_score(self, x):
+            self.made.append(self)
+            valid = [] if self.seen[2] is None else self.seen[2][1].tolist()
+            return x + sum(self.seen[1]) + 100 * sum(valid)
+
+    made = replace(spy, make=Voter)
+    rows, x = np.repeat(np.arange(20), 2), np.arange(40) / 100
+    labels = np.array([Y, 1 - Y, np.sort(Y)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bidsclf.crossval.fold.find", lambda name: made)
+        found = permute_fold(x, labels, rows, FOLD, Recipe(variant="spy"))
+        each = [
+            fit_fold(x, y, rows, FOLD, Recipe(variant="spy")).raw_scores for y in labels
+        ]
+    np.testing.assert_allclose(found, each)
+    assert len({one.seed for one in Voter.made}) == 1
 
 
 def test_a_person_s_score_is_the_mean_of_the_rows_in_the_order_of_the_fold(spy):

@@ -20,6 +20,7 @@ from bidsclf.crossval import (
     score_people,
 )
 from bidsclf.errors import InputError
+from bidsclf.evaluate.calibration import temperature
 from bidsclf.folds import Fold, make_folds
 from bidsclf.models._base import find, prepared
 from bidsclf.models._rows import take
@@ -189,6 +190,9 @@ def test_scores_are_calibrated_on_inner_folds_alone():
     expected = expit(logit(result.raw_scores) / result.temperature)
     np.testing.assert_allclose(result.scores, expected, rtol=1e-12)
     assert ((result.scores > 0.5) == (result.raw_scores > 0.5)).all()
+    logits, truth = result.model.held_out()
+    assert len(logits) == N - len(fold_of("kfold").test)
+    assert result.temperature == pytest.approx(temperature(logits, truth), rel=1e-6)
     assert result.notes["temperature"] == result.temperature
     assert result.notes["harmonizer"]["sites"]["A"] > 10
 

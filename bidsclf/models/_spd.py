@@ -59,11 +59,11 @@ def exp_matrices(vectors: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    covariances : float32 array of shape (n, R, R), symmetric positive definite
+    covariances : float64 array of shape (n, R, R), symmetric positive definite
+        In float32 a smallest eigenvalue could round to below zero.
     """
     made = [
-        map_eigenvalues(np.exp, from_vectors(block)).astype(np.float32)
-        for _, block in _blocks(vectors)
+        map_eigenvalues(np.exp, from_vectors(block)) for _, block in _blocks(vectors)
     ]
     return np.concatenate(made)
 

@@ -76,3 +76,23 @@ def test_a_constant_scan_length_is_no_error():
 def test_an_absent_column_is_named():
     with pytest.raises(InputError, match="no column sex among age;"):
         phenotype(people()[["age"]])
+
+
+def test_held_out_rows_were_not_learned_from_and_do_not_see_the_order():
+    """One person's label changes the fits of others, never the own logit."""
+    model, x = phenotype(), people()
+    logits, truth = model.held_out()
+    assert sorted(truth) == sorted(Y)
+    np.testing.assert_array_less(np.abs(logits), 20)
+    order = np.random.default_rng(0).permutation(30)
+    moved = find("control-phenotype").make()
+    moved.fit(x.iloc[order].reset_index(drop=True), Y[order])
+    np.testing.assert_allclose(np.sort(moved.held_out()[0]), np.sort(logits))
+    fitted = model.decide(x)
+    assert not np.allclose(np.sort(fitted), np.sort(logits), atol=1e-3)
+
+
+def test_a_restored_control_has_nothing_held_out(tmp_path):
+    settings = phenotype().save(tmp_path)
+    again = find("control-phenotype").make().load(tmp_path, settings)
+    assert again.held_out() is None

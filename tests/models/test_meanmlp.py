@@ -75,6 +75,17 @@ def test_keeps_the_weights_of_the_best_epoch_and_stops():
         torch.testing.assert_close(kept[name], tensor)
 
 
+def test_the_validation_part_is_held_out_with_the_kept_weights():
+    x, valid = series(), series(1)
+    model = classifier(n_epochs=20, learning_rate=1e-2).fit(x, Y, (valid, 1 - Y))
+    logits, truth = model.held_out()
+    np.testing.assert_array_equal(truth, 1 - Y)
+    np.testing.assert_array_equal(logits, model.decide(valid))
+    expected = 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose(model.predict_score(valid), expected)
+    assert classifier().fit(x, Y).held_out() is None
+
+
 def test_training_leaves_the_global_random_state_alone():
     torch.manual_seed(7)
     before = torch.get_rng_state()

@@ -5,11 +5,17 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from nilearn.connectome.connectivity_matrices import _geometric_mean
-from scipy.linalg import logm
+from scipy.linalg import expm, logm
 
 from bidsclf.errors import FitError
 from bidsclf.models import _spd
-from bidsclf.models._spd import geometric_mean, log_vectors, to_vectors
+from bidsclf.models._spd import (
+    exp_matrices,
+    from_vectors,
+    geometric_mean,
+    log_vectors,
+    to_vectors,
+)
 
 
 def covariances(seed: int, n: int = 7, size: int = 5) -> np.ndarray:
@@ -54,6 +60,22 @@ def test_vectors_keep_the_norm():
         np.linalg.norm(to_vectors(given_), axis=1),
         np.linalg.norm(given_, axis=(1, 2)),
     )
+
+
+def test_matrices_come_back_from_their_vectors():
+    given_ = covariances(3)
+    np.testing.assert_allclose(from_vectors(to_vectors(given_)), given_, rtol=1e-12)
+    again = exp_matrices(log_vectors(given_))
+    assert again.dtype == np.float64
+    np.testing.assert_allclose(again, given_, rtol=2e-5, atol=1e-5)
+
+
+def test_the_exponential_equals_scipy_and_is_positive_definite():
+    vectors = np.random.default_rng(0).normal(size=(40, 15))
+    expected = np.array([expm(one) for one in from_vectors(vectors)])
+    found = exp_matrices(vectors)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert (np.linalg.eigvalsh(found) > 0).all()
 
 
 def test_a_descent_that_does_not_end_is_an_error(monkeypatch):
