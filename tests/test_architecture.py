@@ -12,7 +12,7 @@ FLOORS = (  # lower floors first; a part imports only from floors below its own
     {"checks", "dataset"},
     {"config", "scan"},
     {"files", "features", "models", "harmonize", "folds", "evaluate", "arguments"},
-    {"sources", "cohort", "crossval", "interpret"},
+    {"sources", "cohort", "crossval", "screening", "interpret"},
     {"report"},
     {"workflows"},
     {"cli"},
