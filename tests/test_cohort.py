@@ -493,3 +493,120 @@ def test_include_that_is_no_condition_is_refused(tmp_path, study, expression, wo
     study(tmp_path)
     with pytest.raises(ConfigError, match=words):
         build_cohort(tmp_path, CohortConfig(include=expression))
+
+
+TRAITS = PEOPLE.assign(
+    hand=["R", "L", "L", "R"], fam=["a", "n/a", "a", " b"], iq=["99", "n/a", "101", "7"]
+)
+
+
+def test_traits_stand_in_the_order_of_people_with_their_kinds(tmp_path, study):
+    study(tmp_path, TRAITS)
+    config = CohortConfig(
+        covariates=("iq", "hand"), group_column="fam", missing="impute-train-median"
+    )
+    cohort = build_cohort(tmp_path, config)
+    assert list(cohort.traits) == ["site", "iq", "hand", "group"]
+    assert cohort.traits["site"].tolist() == cohort.people["site"].tolist()
+    np.testing.assert_array_equal(cohort.traits["iq"], [7, np.nan, 101, 99])
+    assert cohort.traits["hand"].tolist() == ["R", "L", "L", "R"]
+    assert cohort.traits["group"].tolist() == [0, 1, 2, 2]
+    assert cohort.people["group"].tolist()[2:] == ["a", "a"]
+    assert cohort.table()["group"].tolist()[0] == "b"
+    assert list(build_cohort(tmp_path, CohortConfig()).traits) == ["site"]
+
+
+def test_a_column_called_group_makes_no_families_unasked(tmp_path, study):
+    study(tmp_path, TRAITS.rename(columns={"fam": "group"}))
+    plain = build_cohort(tmp_path, CohortConfig())
+    assert "group" not in plain.people
+    assert plain.people["participants_group"].notna().sum() == 3
+    asked = build_cohort(tmp_path, CohortConfig(group_column="group"))
+    assert asked.people["group"].tolist()[2:] == ["a", "a"]
+    assert asked.load("phenotype")["sex"].notna().sum() == 3
+
+
+def test_people_without_a_covariate_are_named_or_left_out(tmp_path, study):
+    study(tmp_path, TRAITS.assign(diagnosis=["control", "control", *["autism"] * 2]))
+    with pytest.raises(InputError, match=r"1 of 4 people have no 'iq'.*: sub-02\."):
+        build_cohort(tmp_path, CohortConfig(covariates=("iq",)))
+    cohort = build_cohort(tmp_path, CohortConfig(covariates=("iq",), missing="drop"))
+    assert cohort.people["participant_id"].tolist() == ["sub-01", "sub-03", "sub-04"]
+    assert dict(cohort.excluded.to_numpy()) == {
+        "sub-02": "no iq in participants.tsv (--missing drop)"
+    }
+    assert cohort.traits["iq"].tolist() == [7, 101, 99]
+
+
+def test_the_target_under_another_name_is_no_covariate(tmp_path, study):
+    study(tmp_path, TRAITS.assign(DX=["2", "1", "2", "1"], batch="x"))
+    with pytest.raises(
+        ConfigError, match=r"'DX' gives diagnosis away \(1.0 is always a"
+    ):
+        build_cohort(tmp_path, CohortConfig(covariates=("DX",)))
+    with pytest.raises(InputError, match="'batch' has only the value x among 4 people"):
+        build_cohort(tmp_path, CohortConfig(covariates=("batch",)))
+
+
+@pytest.mark.parametrize("runs", ["average", "keep"])
+def test_matching_keeps_pairs_and_writes_why_others_are_out(tmp_path, study, runs):
+    study(tmp_path, PEOPLE.assign(Age_at_scan=["9.5", "10", "11", "n/a"]))
+    add(tmp_path, "02", run="2")
+    config = CohortConfig(match=True, runs=runs, covariates=("SEX",), missing="drop")
+    with pytest.raises(ConfigError, match="'SEX' gives"):
+        build_cohort(tmp_path, config)
+    cohort = build_cohort(tmp_path, CohortConfig(match=True, runs=runs))
+    assert cohort.people["participant_id"].tolist() == ["sub-02", "sub-04"]
+    assert cohort.people["y"].tolist() == [1, 0]
+    assert cohort.traits.index.tolist() == [0, 1]
+    assert cohort.rows.tolist() == ([0, 0, 1] if runs == "keep" else [0, 1])
+    assert len(cohort.load("fisherz")) == len(cohort.rows)
+    assert dict(cohort.excluded.to_numpy()) == {
+        "sub-01": "no age, which --match needs",
+        "sub-03": "--match: KKI has no patients",
+    }
+    assert (cohort.table()["included"] == "no").sum() == 2
+
+
+def test_one_damaged_table_costs_one_person(tmp_path, study):
+    study(tmp_path)
+    add(tmp_path, "05")
+    add(tmp_path, "05", run="2")
+    row = {"participant_id": "sub-05", "diagnosis": "autism", "site": "NYU"}
+    table = pd.concat([PEOPLE, pd.DataFrame([row])])
+    table.to_csv(tmp_path / "participants.tsv", sep="\t", index=False, na_rep="n/a")
+    path = next(tmp_path.glob("sub-05/func/*run-2*stat-fisherz*relmat.tsv"))
+    path.write_bytes(path.read_bytes()[:40])
+    cohort = build_cohort(tmp_path, CohortConfig())
+    assert len(cohort.load("fisherz")) == 4
+    reason = dict(cohort.excluded.to_numpy())["sub-05"]
+    assert reason.startswith(f"{path.name}: not a table of numbers")
+    assert load_people(tmp_path, CohortConfig()).excluded["reason"].tolist() == [reason]
+
+
+def test_new_people_bring_the_covariates_of_the_model(tmp_path, study):
+    config = CohortConfig(covariates=("iq", "hand"))
+    study(tmp_path, TRAITS.drop(columns=["diagnosis", "fam"]))
+    add(tmp_path, "05")
+    new = load_people(tmp_path, config)
+    assert list(new.traits) == ["site", "iq", "hand"]
+    np.testing.assert_array_equal(new.traits["iq"], [7, np.nan, 101, 99, np.nan])
+    assert new.traits["site"].isna().tolist() == [False] * 4 + [True]
+    message = r"participants.tsv: no column iqq, which the model's .*Age_at_scan"
+    with pytest.raises(InputError, match=message):
+        load_people(tmp_path, CohortConfig(covariates=("iqq", "hand")))
+    (tmp_path / "participants.tsv").unlink()
+    with pytest.raises(InputError, match=r"no column iq, hand, .* there are: none"):
+        load_people(tmp_path, config)
+    assert list(load_people(tmp_path, CohortConfig()).traits) == ["site"]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path, study):
+    study(tmp_path, PEOPLE.assign(age=3))  # beside Age_at_scan: another word
+    build_cohort(tmp_path, CohortConfig())
+    study_of = PEOPLE.assign(Site="x")
+    study_of.to_csv(tmp_path / "participants.tsv", sep="\t", index=False)
+    with pytest.raises(
+        InputError, match="2 columns 'site', 'Site'; expected each name"
+    ):
+        build_cohort(tmp_path, CohortConfig())

@@ -43,7 +43,9 @@ def with_prefix(participant: str) -> str:
     return "sub-" + participant.strip().removeprefix("sub-")
 
 
-def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
+def read_people(
+    out: Path, text: Sequence[str], others: Sequence[str] = ()
+) -> pd.DataFrame:
     """Read participants.tsv.
 
     Parameters
@@ -53,6 +55,8 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
     text : sequence of str
         Columns kept as text, compared without regard to case; the blank words
         in them become missing.
+    others : sequence of str
+        More columns that are looked up by name.
 
     Returns
     -------
@@ -64,7 +68,8 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
     ------
     InputError
         The table is absent or unreadable, has no participant_id, a row without
-        one, or two rows of one person.
+        one, two rows of one person, or two columns of one name (of those looked
+        up, also if only their case differs).
     """
     path = out / "participants.tsv"
     if not path.exists():
@@ -75,6 +80,7 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
     wanted = {ID, *(name.lower() for name in text)}
     names = [str(name) for name in store.read_table(path).columns]
     as_text = [name for name in names if name == ID or name.lower() in wanted]
+    _refuse_twins(path, names, {*wanted, *(name.lower() for name in others)})
     people = store.read_table(path, text=as_text)
     if ID not in people:
         raise InputError(
@@ -97,6 +103,21 @@ def read_people(out: Path, text: Sequence[str]) -> pd.DataFrame:
             " row a person. Remove the others (sessions belong in sessions.tsv)."
         )
     return people
+
+
+def _refuse_twins(path: Path, names: Sequence[str], looked_up: set[str]) -> None:
+    """Refuse columns that differ in case only, where one of them is looked up."""
+    lower = [name.lower() for name in names]
+    twins = [
+        name
+        for name, low in zip(names, lower, strict=True)
+        if low in looked_up and lower.count(low) > 1
+    ]
+    if twins:
+        raise InputError(
+            f"{path}: {len(twins)} columns {', '.join(map(repr, twins))}; expected each"
+            " name once, also without regard to case. Rename or remove one of them."
+        )
 
 
 def matching(people: pd.DataFrame, expression: str | None) -> pd.Series:
@@ -212,6 +233,15 @@ def two_labels(values: pd.Series, column: str, positive: str | None) -> dict[int
     return {0: next(value for value in known if value != positive), 1: positive}
 
 
+def trait_of(people: pd.DataFrame, trait: str) -> pd.Series | None:
+    """Return the column of 'age' or 'sex', found without regard to case, if any."""
+    for word in TRAITS[trait]:
+        for name in people:
+            if str(name).lower() == word:
+                return people[name]
+    return None
+
+
 def phenotype(people: pd.DataFrame) -> pd.DataFrame:
     """Return age (a number) and sex (as written), found without regard to case.
 
@@ -220,11 +250,8 @@ def phenotype(people: pd.DataFrame) -> pd.DataFrame:
     InputError
         Neither is a column.
     """
-    found = {}
-    for trait, words in TRAITS.items():
-        names = [name for word in words for name in people if name.lower() == word]
-        if names:
-            found[trait] = people[names[0]]
+    known = {trait: trait_of(people, trait) for trait in TRAITS}
+    found = {trait: cells for trait, cells in known.items() if cells is not None}
     if not found:
         raise InputError(
             "participants.tsv has no column age and none sex, which control-phenotype"

@@ -28,12 +28,21 @@ def test_reads_text_as_text_and_blanks_as_missing(tmp_path):
         ),
         ("participant_id\tsite\n01\tMünchen\n".encode("latin-1"), "not UTF-8"),
         (b"", "not a readable table"),
+        (b"participant_id\tiq\tiq\n01\t1\t2\n", "column 'iq' occurs more than once"),
+        (b"participant_id\tSite\tsite\n01\t1\t2\n", "2 columns 'Site', 'site'; exp"),
     ],
 )
 def test_says_what_is_wrong_with_the_table(tmp_path, content, message):
     (tmp_path / "participants.tsv").write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_people(tmp_path, ["site"])
+
+
+def test_columns_nobody_looks_up_may_differ_in_case_only(tmp_path):
+    (tmp_path / "participants.tsv").write_text("participant_id\tIQ\tiq\n01\t1\t2\n")
+    assert list(read_people(tmp_path, [])) == ["participant_id", "IQ", "iq"]
+    with pytest.raises(InputError, match="2 columns 'IQ', 'iq'"):
+        read_people(tmp_path, [], ["iq"])
 
 
 def test_says_when_there_is_no_table(tmp_path):

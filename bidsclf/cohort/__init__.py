@@ -1,0 +1,6 @@
+"""Who is studied: people joined with their features, one row order for everything."""
+
+from bidsclf.cohort.build import build_cohort, load_people
+from bidsclf.cohort.table import Cohort
+
+__all__ = ["Cohort", "build_cohort", "load_people"]

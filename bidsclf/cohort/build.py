@@ -1,0 +1,222 @@
+"""Join participants.tsv with features; say why each other person is left out."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bidsclf.cohort.table import OURS, Cohort
+from bidsclf.config import CohortConfig
+from bidsclf.errors import NothingMatched
+from bidsclf.files.agreement import common_preprocessing, common_regions
+from bidsclf.files.choice import choose_scans, scans_of
+from bidsclf.files.damage import damaged
+from bidsclf.files.matched import unmatched
+from bidsclf.files.people import (
+    ID,
+    TRAITS,
+    column_of,
+    listed,
+    matching,
+    read_people,
+    two_labels,
+)
+from bidsclf.files.traits import (
+    as_numbers,
+    check_covariates,
+    missing_cells,
+    need_columns,
+    traits_of,
+)
+
+NO_SITE = "none"  # --site-column none: one site for all
+
+
+NO_SITE = "none"  # --site-column none: one site for all
+
+
+def build_cohort(out: Path, config: CohortConfig) -> Cohort:
+    """Join the features in ``out``, the root of seam 1, with its participants.tsv.
+
+    Returns
+    -------
+    Cohort
+        People in the order of their participant_id, whatever the order of files.
+
+    Raises
+    ------
+    ConfigError
+        A column or value is not there, or a choice is open.
+    NothingMatched
+        Nobody has both features and a target; the message says why.
+    InputError
+        participants.tsv or the features are not one study: duplicate rows, one
+        class, other regions or preprocessing.
+    """
+    people = read_people(out, _looked_up(config), (*config.covariates, *TRAITS["age"]))
+    label = column_of(people, config.target, "--target")
+    site = pd.Series("all", people.index)
+    if config.site_column != NO_SITE or NO_SITE in people:
+        site = column_of(people, config.site_column, "--site-column")
+    traits = traits_of(people, site, config.covariates)
+    group = None
+    if config.group_column is not None:
+        group = column_of(people, config.group_column, "--group-column")
+    reasons = missing_cells(traits, config.covariates, config.missing)
+    for column, is_blank in (
+        (config.site_column, site.isna()),
+        (config.target, label.isna()),
+    ):
+        reasons |= dict.fromkeys(
+            people[ID][is_blank], f"no {column} in participants.tsv"
+        )
+    others = people[ID][~matching(people, config.include)]
+    reasons |= dict.fromkeys(others, f"not in --include {config.include}")
+    files, chosen = choose_scans(out, config)
+    strangers = set(files[ID]) - set(people[ID])
+    reasons |= dict.fromkeys(strangers, "no row in participants.tsv")
+    asked = {config.target, config.site_column, config.group_column}
+    people = people.drop(columns=asked & set(OURS) & set(people))
+    people = _with_ours(people, label, site, group)
+    cohort = _join(people, files, reasons, config.runs, chosen)
+    return _judged(_typed(cohort, traits), config)
+
+
+def _looked_up(config: CohortConfig) -> list[str]:
+    """Return the columns that are read as text."""
+    group = [] if config.group_column is None else [config.group_column]
+    return [config.target, config.site_column, *group, *TRAITS["sex"]]
+
+
+def _typed(cohort: Cohort, traits: pd.DataFrame) -> Cohort:
+    """Give the cohort its traits, typed by what these people have."""
+    of_people = traits.loc[cohort.people[ID]]
+    covariates = [name for name in traits if name != "site"]
+    typed = as_numbers(of_people, covariates).reset_index(drop=True)
+    if "group" in cohort.people:
+        group, person = cohort.people["group"], cohort.people[ID]
+        named = "g" + group.astype(object)
+        typed["group"] = pd.factorize(named.where(group.notna(), "p" + person))[0]
+    return replace(cohort, traits=typed)
+
+
+def _judged(cohort: Cohort, config: CohortConfig) -> Cohort:
+    """Say which label is 1, match, and refuse covariates that cannot be used."""
+    named = cohort.people["label"]
+    labels = two_labels(named, config.target, config.positive_label)
+    people = cohort.people.assign(y=(named == labels[1]).astype(int))
+    cohort = replace(cohort, labels=labels, people=people)
+    if config.match:
+        cohort = cohort.without(unmatched(cohort.people))
+    check_covariates(
+        cohort.traits.set_index(cohort.people[ID]),
+        cohort.people["label"].rename(config.target),
+        config.covariates,
+        config.missing,
+    )
+    return cohort
+
+
+def load_people(out: Path, config: CohortConfig) -> Cohort:
+    """Gather people to be predicted: no target, and participants.tsv if there is one.
+
+    Parameters
+    ----------
+    out : Path
+        Root of seam 1.
+    config : CohortConfig
+        Its target is not read; its site column is where it is there. Its
+        covariates, which are those of the model, must be there; a missing cell
+        stays missing, and is the harmonizer's matter.
+
+    Returns
+    -------
+    Cohort
+        As of ``build_cohort``, with ``y`` -1 and no labels.
+
+    Raises
+    ------
+    ConfigError, NothingMatched, InputError
+        As ``build_cohort``; InputError too where a covariate has no column.
+    """
+    files, chosen = choose_scans(out, config)
+    people = files[[ID]].drop_duplicates()
+    if (out / "participants.tsv").exists():
+        text = [config.site_column, *TRAITS["sex"]]
+        known = read_people(out, text, (*config.covariates, *TRAITS["age"]))
+        people = people.merge(known, how="outer", on=ID)
+    need_columns(out, people, config.covariates)
+    unknown = pd.Series(None, people.index, dtype=object)
+    site = people.get(config.site_column, unknown)
+    traits = traits_of(people, site, config.covariates)
+    people = people.drop(columns={config.site_column} & set(OURS) & set(people))
+    people = _with_ours(people, unknown, site, None)
+    return _typed(_join(people, files, {}, config.runs, chosen), traits)
+
+
+def _with_ours(
+    people: pd.DataFrame, label: pd.Series, site: pd.Series, group: pd.Series | None
+) -> pd.DataFrame:
+    """Put our columns first; a column of the same name keeps another one."""
+    others = people.rename(columns={name: f"participants_{name}" for name in OURS})
+    ours = {"y": -1, "label": label, "site": site}
+    ours |= {} if group is None else {"group": group}
+    ours |= {"n_runs": 0, "n_missing_regions": 0}
+    for at, (name, values) in enumerate(ours.items(), start=1):
+        others.insert(at, name, values)
+    return others
+
+
+def _join(
+    people: pd.DataFrame,
+    files: pd.DataFrame,
+    reasons: dict[str, str],
+    runs: str,
+    chosen: dict[str, str],
+) -> Cohort:
+    """Join people with their scans; ``reasons`` says who is out already."""
+    absent = set(people[ID]) - set(files[ID])
+    reasons = dict.fromkeys(absent, "no features among those chosen") | reasons
+    files = files[~files[ID].isin(reasons)]
+    _refuse_nobody(files, people, reasons)
+    broken = damaged(scans_of(files))
+    reasons |= {files[ID].iloc[at]: reason for at, reason in broken.items()}
+    files = files[~files[ID].isin(reasons)]
+    _refuse_nobody(files, people, reasons)
+    scans = scans_of(files)
+    regions, is_missing = common_regions(scans, files[ID].tolist())
+    preprocessing = common_preprocessing(scans, files[ID].tolist())
+    by_person = pd.DataFrame(is_missing, files[ID]).groupby(level=ID)
+    n_missing = by_person.all().sum(axis=1)
+    dead = n_missing.index[n_missing == len(regions)]
+    reasons |= dict.fromkeys(dead, "no region of the atlas is covered")
+    files = files[~files[ID].isin(reasons)].reset_index(drop=True)
+    _refuse_nobody(files, people, reasons)
+    people = people[~people[ID].isin(reasons)].sort_values(ID, ignore_index=True)
+    people["n_runs"] = people[ID].map(files[ID].value_counts())
+    people["n_missing_regions"] = people[ID].map(n_missing)
+    rows = np.arange(len(people))
+    return Cohort(
+        people=people,
+        traits=people[["site"]],
+        excluded=pd.DataFrame(sorted(reasons.items()), columns=[ID, "reason"]),
+        rows=people[ID].searchsorted(files[ID]) if runs == "keep" else rows,
+        labels={},
+        files=files,
+        regions=regions,
+        source={**chosen, "preprocessing": preprocessing},
+    )
+
+
+def _refuse_nobody(
+    files: pd.DataFrame, people: pd.DataFrame, reasons: dict[str, str]
+) -> None:
+    if files.empty:
+        why = Counter(reasons.values()).most_common()
+        shown = "; ".join(f"{n}: {reason}" for reason, n in why)
+        raise NothingMatched(
+            f"none of {len(reasons)} people can be used ({shown}). participants.tsv"
+            f" names {listed(people[ID], 3)}; do the folders sub-* have these names?"
+        )

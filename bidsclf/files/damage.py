@@ -1,0 +1,58 @@
+"""Which scans hold a table that cannot be read, found without reading numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bidsclf.errors import InputError
+from bidsclf.files.inputs import LOADERS, Scan, matrices, read, read_numbers
+
+NUMBER = b"0123456789.eE+-na/\t\r\n"  # every byte of a whole table's body
+
+
+def damaged(scans: Sequence[Scan]) -> dict[int, str]:
+    """Return what is wrong with the first bad table of each scan that has one.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+        Their series and matrices are looked at; an absent table is no damage.
+
+    Returns
+    -------
+    reasons : dict
+        Place in ``scans`` -> the file's name and what was found. A number that
+        is another number is not found here.
+    """
+    found = {}
+    for at, scan in enumerate(scans):
+        kinds = [kind for kind in scan if kind in LOADERS] or list(matrices(scan))[:1]
+        reason = next(filter(None, (_damage(scan[kind]) for kind in kinds)), None)
+        if reason:
+            found[at] = reason
+    return found
+
+
+def _damage(path: Path) -> str | None:
+    """Say why a table is refused; a glance first, its numbers only on suspicion."""
+    try:
+        if _looks_whole(path):
+            return None
+        values, names = read_numbers(path)
+        if not len(values):
+            return f"{path.name}: no numbers below the header"
+        read(path, names)
+    except OSError as error:
+        return f"{path.name}: {error.strerror}"
+    except InputError as error:
+        return str(error).replace(str(path), path.name).partition("; expected")[0]
+    return None
+
+
+def _looks_whole(path: Path) -> bool:
+    head, _, body = path.read_bytes().partition(b"\n")
+    n_columns = head.count(b"\t") + 1
+    n_rows = body.count(b"\n") + (not body.endswith(b"\n"))
+    last = body.rstrip(b"\r\n")[-64 * n_columns :].rpartition(b"\n")[2]
+    is_square = path.name.endswith("_timeseries.tsv") or n_rows == n_columns
+    is_filled = bool(body) and last.count(b"\t") + 1 == n_columns
+    return is_square and is_filled and not body.translate(None, NUMBER)
