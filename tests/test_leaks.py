@@ -197,6 +197,14 @@ def test_scores_are_calibrated_on_inner_folds_alone():
     assert result.notes["harmonizer"]["sites"]["A"] > 10
 
 
+@pytest.mark.parametrize("method", ["combat", "covbat"])
+def test_covariates_are_not_needed(method, tmp_path):
+    here = fit(method, "loso-batch", "fc-svm", traits=TRAITS[["site"]])
+    assert np.isfinite(here.scores).all()
+    save_bundle(tmp_path, here.fitted, variant="fc-svm", context={})
+    assert load_bundle(tmp_path)[0].covariates == ()
+
+
 def test_a_model_that_cannot_be_harmonized_runs_as_it_is():
     x = TRAITS[["age", "sex"]]
     one, two = (

@@ -138,7 +138,9 @@ def harmonized(
 def _by_content(features: np.ndarray, traits: pd.DataFrame) -> np.ndarray:
     """Return an order of rows that depends on what they hold alone."""
     sites, covariates = split_traits(traits)
-    told = [repr(tuple(map(str, line))) for line in covariates.itertuples(index=False)]
+    told = [
+        repr([str(value) for value in line]) for line in covariates.to_numpy(object)
+    ]
     keys = zip(row_digests(features), sites.astype(str), told, strict=True)
     ranked = sorted((key, at) for at, key in enumerate(keys))
     return np.array([at for _, at in ranked], int)

@@ -124,8 +124,8 @@ def _gather(config: Config) -> tuple[Config, Task]:
     fitted = _with_policy(fitted, config)
     variant, context = described["variant"], described["context"]
     seam = _analysis.seam(config)
-    config = replace(config, cohort=_like(config.cohort, context))
-    cohort = load_people(seam, config.cohort, fitted.covariates)
+    config = replace(config, cohort=_like(config.cohort, context, fitted))
+    cohort = load_people(seam, config.cohort)
     cohort.check_like(context["feature"])
     loaded = cohort.load(find(variant).input)
     is_known = _persons.seen(
@@ -163,14 +163,24 @@ def _with_policy(fitted: Fitted, config: Config) -> Fitted:
     return replace(fitted, harmonizer=with_policy(fitted.harmonizer, asked.unseen))
 
 
-def _like(config: CohortConfig, context: dict[str, Any]) -> CohortConfig:
+def _like(
+    config: CohortConfig, context: dict[str, Any], fitted: Fitted
+) -> CohortConfig:
     """Read the features that the model knows, unless others are asked for.
 
-    Runs are joined as the model's were: nobody can ask otherwise.
+    Runs are joined, and covariates read, as the model's were: nobody can ask
+    otherwise. The target is not read, so it may be among the covariates.
     """
     names, feature = ("atlas", "desc", "space"), context["feature"]
     unsaid = {name: feature.get(name) for name in names if not getattr(config, name)}
-    return replace(config, **unsaid, runs=context.get("runs", config.runs))
+    named = {name.lower() for name in fitted.covariates}
+    return replace(
+        config,
+        **unsaid,
+        runs=context.get("runs", config.runs),
+        covariates=fitted.covariates,
+        target="" if config.target.lower() in named else config.target,
+    )
 
 
 def _forecast(config: Config, task: Task, *, is_done: bool) -> list[str]:

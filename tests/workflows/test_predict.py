@@ -54,7 +54,17 @@ def test_new_people_get_a_score_and_a_label(trained, tmp_path, write_people):
     truth = write_people(tmp_path, [f"{n:02d}" for n in range(12)], seed=7)
     assert run_predict(config_of(tmp_path, trained)) == 0
     found = predictions(tmp_path)
-    assert list(found) == ["participant_id", "site", "model", "score", "label"]
+    assert list(found) == [
+        "participant_id",
+        "site",
+        "model",
+        "score",
+        "raw_score",
+        "harmonized",
+        "label",
+    ]
+    assert set(found["harmonized"]) == {"none"}
+    assert ((found["raw_score"] >= 0.5) == (found["score"] >= 0.5)).all()
     assert found["score"].between(0, 1).all()
     assert (found["label"] == truth["diagnosis"]).mean() > 0.9
     assert ((found["score"] >= 0.5) == (found["label"] == "autism")).all()
@@ -190,5 +200,7 @@ def test_the_columns_say_what_a_score_and_a_label_are(trained, tmp_path, write_p
     write_people(tmp_path, ["90", "91"], seed=3)
     assert run_predict(config_of(tmp_path, trained)) == 0
     said = store.read_json(tmp_path / "derivatives" / "new" / "predictions.json")
-    assert "not a calibrated probability" in said["score"]["Description"]
+    assert "0.5 is the decision boundary" in said["score"]["Description"]
+    assert "before calibration" in said["raw_score"]["Description"].lower()
+    assert "identity" in said["harmonized"]["Description"]
     assert "not a diagnosis" in said["label"]["Description"]
