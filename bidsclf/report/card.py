@@ -62,7 +62,7 @@ def _missing(cohort: dict[str, Any]) -> str:
     if not cohort.get("covariates"):
         return "no covariate was used"
     return {
-        "drop": "so were those without a covariate",
+        "drop": "people without a covariate were among them",
         "impute-train-median": "missing covariates were filled from training people",
     }.get(cohort.get("missing", "error"), "no covariate was missing")
 

@@ -11,6 +11,7 @@ from bidsclf.files import store
 from bidsclf.report import page
 from bidsclf.report.harmonization import method_of
 from bidsclf.report.tables import Analysis, pooled
+from bidsclf.report.trust import CONFOUNDS
 
 TEXTS = {  # test of comparisons.tsv -> its words and references
     "delong": ("DeLong's test of AUCs", ("delong", "sun")),
@@ -58,6 +59,7 @@ def methods_text(analysis: Analysis) -> str:
         "n_permutations": settings.get("n_permutations"),
         "n_refit": settings.get("n_refit_permutations", 0),
         "tests": _tests(analysis),
+        "confounds": _confounds(analysis),
         "has": _Stands(analysis),
         "versions": about["versions"],
     }
@@ -168,6 +170,12 @@ def _untouched(analysis: Analysis) -> list[str]:
         lambda done: bool((done == "none").all())
     )
     return [str(model) for model in plain.index[plain]]
+
+
+def _confounds(analysis: Analysis) -> list[str]:
+    table = analysis.table("confounds")
+    named = [] if table is None else dict.fromkeys(table["confound"])
+    return [CONFOUNDS.get(name, str(name)) for name in named]
 
 
 def _tests(analysis: Analysis) -> list[tuple[str, tuple[str, ...]]]:

@@ -1,5 +1,7 @@
 """A made-up analysis with every table, as the group level writes them."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from bidsclf.evaluate.comparison import comparisons_table
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
+from bidsclf.report.group import group_page
 
 SITES = ("KKI", "NYU", "UCLA_1", "USM")
 STRENGTHS = {
@@ -199,10 +202,20 @@ def about_of(scheme, harmonize, covariates=("age", "sex")):
     }
 
 
+@pytest.fixture(scope="session")
+def drawn_study(tmp_path_factory):
+    """Return a made-up analysis with its pages; not to be changed."""
+    folder = study(tmp_path_factory.mktemp("study"))
+    group_page(folder)
+    return folder
+
+
 @pytest.fixture
-def write_study():
-    """Return what writes a made-up analysis into a folder."""
-    return study
+def own_study(drawn_study, tmp_path):
+    """Return a copy of its tables, to be changed."""
+    for file in [*drawn_study.glob("*.tsv"), drawn_study / "analysis.json"]:
+        shutil.copy(file, tmp_path)
+    return tmp_path
 
 
 def study(folder, *, scheme="kfold", harmonize="combat", n=240, n_repeats=2):
