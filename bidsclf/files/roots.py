@@ -30,6 +30,18 @@ IGNORED = (  # no trailing slash: the validator's patterns for folders have none
     "predictions.*",
     "metrics.*",
     "comparisons.*",
+    "traits.*",
+    "permutations.*",
+    "nulls.*",
+    "calibration.*",
+    "experiment.*",
+    "roc.*",
+    "confounds.*",
+    "sites.*",
+    "site_map.*",
+    "qcfc.*",
+    "methods.*",
+    "model_card.*",
     "analysis.*",
 )
 README = """# {name}

@@ -13,56 +13,34 @@ from bidsclf.dataset import why_not_ours
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.files import derivatives, status, store
 from bidsclf.workflows import _run
+from bidsclf.workflows._columns import COLUMNS, WORDS
 
 ABOUT = "analysis.json"
-TABLES = ("cohort", "folds", "predictions", "metrics", "comparisons")
-SETTINGS = ("cohort", "folds", "analysis")  # parts that change a result
+FIRST = ("cohort", "folds", "traits")  # tables written before anything is fitted
+TABLES = ("cohort", "folds", "predictions", "metrics")  # without which no page is drawn
+TEXT = ("participant_id", "site", "model", "group", "sex")  # columns kept as text
+SETTINGS = ("cohort", "folds", "harmonize", "analysis")  # parts that change a result
 OUTPUT = "bidsclf analyses"  # name of an output folder that holds nothing else
 README = """# {name}
 
 Written by bidsclf. Each table has a JSON file beside it that explains its columns.
 
-- `cohort.tsv`, `folds.tsv`: who was studied, and how they were split
-- `predictions.tsv`: every score; metrics and comparisons can be computed from it
+- `cohort.tsv`, `folds.tsv`: who was studied and who not, and how they were split
+- `traits.tsv`: site, age, sex, motion and covariates of who was studied
+- `predictions.tsv`: every score; the tables below follow from it
 - `metrics.tsv`, `comparisons.tsv`: how well each model does, and against another
+- `permutations.tsv`, `nulls.tsv`: against permuted labels
+- `calibration.tsv`: how far a score is a probability
+- `experiment.tsv`, `roc.tsv`: over the splits
+- `confounds.tsv`: whether scores follow motion or age
+- `sites.tsv`, `site_map.tsv`, `qcfc.tsv`: what site and motion leave in the features,
+  before and after harmonization
 - `models/`: the fitted models; `final` learned from everyone
 - `analysis.json`: command, settings and versions; `report.html`: the page to read
 
-This is not a medical device.
+A table that was not asked for, or that failed, is absent; `analysis.json` has the
+reason. This is not a medical device.
 """
-COLUMNS = {
-    "participant_id": "Label of the participant",
-    "site": "Site of acquisition",
-    "model": "Model, as --models names it",
-    "repeat": "Repeat of the cross-validation, from 1",
-    "fold": "Fold within the repeat, from 1",
-    "part": "What the fold uses the person for: train, valid or test",
-    "truth": "1 for the positive label, 0 for the other",
-    "score": "Score of the positive label in [0, 1]; 0.5 is the decision boundary;"
-    " not a calibrated probability",
-    "label": "The label's name",
-    "included": "Whether the person was studied: yes or no",
-    "reason": "Why the person was not studied",
-    "y": "1 for the positive label, 0 for the other",
-    "n_runs": "Runs that were read",
-    "n_missing_regions": "Regions without signal in any run",
-    "scope": "pooled over folds, one site, one fold, or the mean of folds",
-    "group": "The site; or repeat/fold; or all",
-    "metric": "Name of the metric",
-    "estimate": "Value of the metric",
-    "sd": "Standard error (pooled, site) or deviation over folds",
-    "low": "Lower end of the 95 % interval",
-    "high": "Upper end of the 95 % interval",
-    "method": "How the interval was found: delong, bootstrap or none",
-    "n": "People",
-    "n_positive": "People with the positive label",
-    "model_a": "First model",
-    "model_b": "Second model",
-    "difference": "AUC of the first less AUC of the second",
-    "p": "p value of the difference",
-    "p_holm": "p value, corrected for all pairs by Holm's method",
-    "test": "Name of the test",
-}
 
 
 def seam(config: Config) -> Path:
@@ -132,7 +110,8 @@ def is_done(config: Config, key: str, names: Iterable[str]) -> bool:
     about = store.read_json(folder / ABOUT)
     if about.get("key") == key:
         is_whole = all((folder / name).is_file() for name in names)
-        return bool(about.get("finished")) and not about.get("failed") and is_whole
+        has_failed = about.get("failed") or about.get("failed_tables")
+        return bool(about.get("finished")) and not has_failed and is_whole
     same = about.get("settings") == settings_of(config)
     raise ConfigError(
         f"{folder} holds an analysis made"
@@ -188,9 +167,9 @@ def write_table(
     path : Path
     table : DataFrame
     words : mapping or None
-        Of columns that mean something else here than in ``COLUMNS``.
+        Of columns that mean something else here than elsewhere.
     """
-    known = COLUMNS | dict(words or {})
+    known = {**COLUMNS, **WORDS.get(path.stem, {}), **(words or {})}
     described = {name: {"Description": known.get(name, name)} for name in table}
     store.write_json(path.with_suffix(".json"), described)
     return store.write_table(path, table)

@@ -24,11 +24,30 @@ CITATION_OF = {
 - PyTorch: Paszke et al. (2019), NeurIPS 32, 8024-8035
 - The interval of the AUC: DeLong et al. (1988), Biometrics 44(3), 837-845,
   doi:10.2307/2531595
+- Tests over folds: Nadeau and Bengio (2003), Machine Learning 52(3), 239-281,
+  doi:10.1023/A:1024068626366
+- Calibration by a temperature: Guo et al. (2017), ICML, PMLR 70, 1321-1330
+""",
+}
+COMBAT = """- ComBat: Johnson et al. (2007), Biostatistics 8(1), 118-127,
+  doi:10.1093/biostatistics/kxj037; of brain images, Fortin et al. (2018), NeuroImage
+  167, 104-120, doi:10.1016/j.neuroimage.2017.11.024
+- neuroHarmonize: Pomponio et al. (2020), NeuroImage 208, 116450,
+  doi:10.1016/j.neuroimage.2019.116450
+"""
+CITATION_OF_METHOD = {
+    "none": "",
+    "combat": COMBAT,
+    "combat-gam": COMBAT,
+    "covbat": COMBAT
+    + """- CovBat: Chen et al. (2022), Human Brain Mapping 43(4), 1179-1195,
+  doi:10.1002/hbm.25688
 """,
 }
 
 
-def citation(level: str) -> str:
-    """Return CITATION.md of a run at this level."""
+def citation(level: str, method: str = "none") -> str:
+    """Return CITATION.md of a run at this level, with this ``--harmonize``."""
     of_level = CITATION_OF.get(level, CITATION_OF["group"])
-    return CITATION.format(version=__version__, level=level) + of_level
+    head = CITATION.format(version=__version__, level=level)
+    return head + of_level + CITATION_OF_METHOD[method]

@@ -1,76 +1,126 @@
-"""One fit, from prepared rows to scores and a bundle; and all fits to tables."""
+"""The work of a node: prepare an input, fit a fold, permute it, screen an input."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bidsclf.checks import from_plain
-from bidsclf.cohort import Cohort, build_cohort
-from bidsclf.config import CohortConfig, Config
-from bidsclf.crossval import DESCRIPTION, WEIGHTS, Recipe, fit_fold, save_bundle
+from bidsclf.cohort import build_cohort
+from bidsclf.config import CohortConfig, Config, HarmonizeConfig
+from bidsclf.crossval import (
+    DESCRIPTION,
+    HARMONIZER,
+    WEIGHTS,
+    Recipe,
+    fit_fold,
+    permute_fold,
+    save_bundle,
+)
 from bidsclf.errors import FitError, InputError
-from bidsclf.evaluate.comparison import comparisons_table
-from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
 from bidsclf.folds import Fold
+from bidsclf.harmonize import make
 from bidsclf.models._base import find, prepare_key, prepared
 from bidsclf.models._device import device_of
+from bidsclf.models._harmonized import to_features
 from bidsclf.models._rows import load_rows, row_digests, save_rows
-from bidsclf.workflows import _analysis, _persons, _run
+from bidsclf.screening import screen as screened
+from bidsclf.workflows import _analysis, _persons, _shared
 
-PEOPLE, DIGESTS = "people.json", "digests.json"
-TEXT = ("participant_id", "site", "model")
-PARTS = ("train", "valid", "test")
+DIGESTS = "digests.json"
+SCREENED = ("sites", "site_map", "qcfc")  # tables of a screening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FitJob:
-    """All that a worker needs for one fit.
+class Job:
+    """All that a worker needs for one unit of work.
 
     Attributes
     ----------
     unit : str
+    kind : {'fit', 'permute', 'screen'}
+        One fit; one fit a permutation of the labels; how well an input tells sites.
     model : str
-        As ``--models`` names it.
+        As ``--models`` names it; of a screening, one that takes the input.
     number : int
-        Which of the folds that ``share`` wrote.
+        Which of the folds that ``share`` wrote; -1 for a screening.
     seed : int
     device : str
     bundle : str
-        Folder of the fitted model.
+        Folder of the fitted model; empty where none is kept.
     """
 
     unit: str
+    kind: str = "fit"
     model: str
-    number: int
+    number: int = -1
     seed: int
-    device: str
-    bundle: str
+    device: str = "cpu"
+    bundle: str = ""
+
+    @property
+    def is_test(self) -> bool:
+        """Whether its scores are of people who were not learned from."""
+        return self.kind == "fit" and not self.unit.endswith("_final")
 
 
-def plan(config: Config, folds: list[Fold]) -> list[FitJob]:
-    """Return a fit for each model and fold, and one on everyone."""
-    folder = _analysis.folder_of(config).absolute() / "models"
-    jobs = []
+def plan(config: Config, folds: list[Fold], *, is_screened: bool) -> list[Job]:
+    """Return the screenings, a fit for each model and fold and one on everyone.
+
+    Where refits are asked for, also one job a model and fold of repeat 1 for all
+    permutations of the labels.
+    """
+    jobs = _screenings(config) if is_screened else []
     for model in config.analysis.models:
-        names = [_fold_name(fold, config.folds.repeats) for fold in folds]
-        for number, name in enumerate([*names, "final"]):
-            jobs.append(
-                FitJob(
-                    unit=f"{model}_{name}",
-                    model=model,
-                    number=number,
-                    seed=config.folds.seed,
-                    device=device_of(model, config.analysis.device),
-                    bundle=str(folder / model / name),
-                )
+        jobs += _fits_of(config, folds, model)
+    if config.analysis.n_refit_permutations:
+        jobs += [
+            Job(
+                unit=f"{job.unit}_permute",
+                kind="permute",
+                model=job.model,
+                number=job.number,
+                seed=job.seed,
+                device=job.device,
             )
+            for job in jobs
+            if job.is_test and folds[job.number].repeat == 1
+        ]
     return jobs
+
+
+def _screenings(config: Config) -> list[Job]:
+    """Return a job for each input that a harmonizer could change."""
+    firsts: dict[str, str] = {}
+    for model in config.analysis.models:
+        if find(model).harmonize_at is not None:
+            firsts.setdefault(prepare_key(model), model)
+    seed = config.folds.seed
+    return [
+        Job(unit=f"screen-{key}", kind="screen", model=model, seed=seed)
+        for key, model in firsts.items()
+    ]
+
+
+def _fits_of(config: Config, folds: list[Fold], model: str) -> list[Job]:
+    folder = _analysis.folder_of(config).absolute() / "models" / model
+    n_repeats = max(fold.repeat for fold in folds)
+    names = [*(_fold_name(fold, n_repeats) for fold in folds), "final"]
+    return [
+        Job(
+            unit=f"{model}_{name}",
+            model=model,
+            number=number,
+            seed=config.folds.seed,
+            device=device_of(model, config.analysis.device),
+            bundle=str(folder / name),
+        )
+        for number, name in enumerate(names)
+    ]
 
 
 def _fold_name(fold: Fold, n_repeats: int) -> str:
@@ -78,44 +128,20 @@ def _fold_name(fold: Fold, n_repeats: int) -> str:
     return f"{repeat}fold-{fold.fold:02d}"
 
 
-def products(jobs: Iterable[FitJob]) -> list[str]:
-    """Return the files of a whole analysis, relative to its folder."""
-    bundles = [Path(*Path(job.bundle).parts[-3:]) for job in jobs]
-    return [f"{name}.tsv" for name in _analysis.TABLES] + [
-        str(folder / name) for folder in bundles for name in (WEIGHTS, DESCRIPTION)
-    ]
+def is_harmonized(model: str, how: HarmonizeConfig) -> bool:
+    """Tell whether the rows of a model are harmonized before it sees them."""
+    return how.method != "none" and find(model).harmonize_at is not None
 
 
-def share(
-    work: Path, seam: Path, cohort: Cohort, folds: list[Fold], how: dict[str, Any]
-) -> None:
-    """Write what every fit reads: people, rows, labels, folds, features.
-
-    Parameters
-    ----------
-    work, seam : Path
-    cohort : Cohort
-    folds : list of Fold
-    how : dict
-        ``models``, and ``runs`` as ``--runs`` says.
-    """
-    inputs = sorted({find(model).input for model in how["models"]})
-    values = {
-        "participant_id": cohort.people["participant_id"].tolist(),
-        "person": _persons.person_digests(seam, cohort.people["participant_id"]),
-        "site": cohort.people["site"].astype(str).tolist(),
-        "y": cohort.people["y"].tolist(),
-        "rows": cohort.rows.tolist(),
-        "labels": {str(value): label for value, label in cohort.labels.items()},
-        "runs": how["runs"],
-        "described": {name: cohort.describe(name) for name in inputs},
-        "folds": [
-            {"repeat": fold.repeat, "fold": fold.fold}
-            | {part: getattr(fold, part).tolist() for part in PARTS}
-            for fold in folds
-        ],
-    }
-    store.write_json(work / PEOPLE, values)
+def bundles(jobs: Iterable[Job], how: HarmonizeConfig) -> list[str]:
+    """Return the files of all fitted models, relative to the analysis."""
+    found = []
+    for job in (job for job in jobs if job.kind == "fit"):
+        folder = Path(*Path(job.bundle).parts[-3:])
+        names = [WEIGHTS, DESCRIPTION]
+        names += [HARMONIZER] if is_harmonized(job.model, how) else []
+        found += [str(folder / name) for name in names]
+    return found
 
 
 def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[Path]:
@@ -132,112 +158,141 @@ def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[P
     """
     cohort = build_cohort(out, from_plain(CohortConfig, config))
     loaded = cohort.load(find(model).input)
-    folder = work / "rows" / prepare_key(model)
+    folder = _rows_of(work, model)
     save_rows(folder, prepared(model, loaded))
     return [store.write_json(folder / DIGESTS, row_digests(loaded))]
 
 
-def fit(work: Path, job: FitJob) -> list[Path]:
-    """Fit one model on one fold; write its bundle, then its scores."""
-    shared = store.read_json(work / PEOPLE)
-    folder = work / "rows" / prepare_key(job.model)
+def _rows_of(work: Path, model: str) -> Path:
+    return work / "rows" / prepare_key(model)
+
+
+def _open_rows(work: Path, model: str) -> Any:
+    folder = _rows_of(work, model)
     if not (folder / DIGESTS).exists():
-        raise InputError(f"{job.model}: its input was not prepared; see that unit.")
-    given = shared["folds"][job.number]
-    parts = {part: np.array(given[part], int) for part in PARTS}
-    fold = Fold(repeat=given["repeat"], fold=given["fold"], **parts)
-    y, rows = np.array(shared["y"]), np.array(shared["rows"])
-    recipe = Recipe(variant=job.model, seed=job.seed, device=job.device)
-    found = fit_fold(load_rows(folder), y, rows, fold, recipe)
-    if not np.isfinite(found.scores).all():
-        raise FitError(f"{job.unit}: {np.isnan(found.scores).sum()} scores are NaN.")
-    learned = np.concatenate([fold.train, fold.valid])
+        raise InputError(f"{model}: its input was not prepared; see that unit.")
+    return load_rows(folder)
+
+
+def _recipe(job: Job, shared: dict[str, Any]) -> Recipe:
+    return Recipe(
+        variant=job.model,
+        seed=job.seed,
+        device=job.device,
+        harmonize=_shared.harmonize_of(shared),
+        missing=shared["missing"],
+    )
+
+
+def fit(work: Path, job: Job) -> list[Path]:
+    """Fit one model on one fold; write its bundle, then its scores."""
+    x, shared = _open_rows(work, job.model), _shared.read(work)
+    fold = _shared.fold_of(shared, job.number)
+    found = fit_fold(
+        x,
+        np.array(shared["y"]),
+        np.array(shared["rows"]),
+        fold,
+        _recipe(job, shared),
+        traits=_shared.traits_of(shared),
+    )
+    _refuse_nan(job.unit, np.concatenate([found.scores, found.raw_scores]))
+    context = _context(work, job, shared, fold) | {"notes": found.notes}
+    folder = Path(job.bundle)
+    save_bundle(folder, found.fitted, variant=job.model, context=context)
+    values = {
+        "score": found.scores.tolist(),
+        "raw_score": found.raw_scores.tolist(),
+        "harmonized": found.harmonized.tolist(),
+        "notes": found.notes,
+    }
+    names = (WEIGHTS, DESCRIPTION, HARMONIZER)
+    kept = [folder / name for name in names if (folder / name).exists()]
+    return [store.write_json(scores_of(work, job.unit), values), *kept]
+
+
+def _refuse_nan(unit: str, scores: np.ndarray) -> None:
+    if not np.isfinite(scores).all():
+        raise FitError(
+            f"{unit}: {(~np.isfinite(scores)).sum()} scores are not finite; a model"
+            " says a number of everyone. This is no fault of the settings: report it."
+        )
+
+
+def _context(
+    work: Path, job: Job, shared: dict[str, Any], fold: Fold
+) -> dict[str, Any]:
+    """Return what a bundle says of the people and features behind it."""
     described = shared["described"][find(job.model).input]
-    digests = store.read_json(folder / DIGESTS) if "regions" in described else None
-    context = {
+    digests = None
+    if "regions" in described:
+        digests = store.read_json(_rows_of(work, job.model) / DIGESTS)
+    learned = np.concatenate([fold.train, fold.valid])
+    return {
         "labels": shared["labels"],
         "feature": described,
         "runs": shared["runs"],
         "repeat": fold.repeat,
         "fold": fold.fold,
         "seed": job.seed,
-        "notes": found.notes,
         "training": _persons.training(shared, digests, learned),
     }
-    path = save_bundle(
-        Path(job.bundle), found.model, variant=job.model, context=context
-    )
-    values = {"scores": found.scores.tolist(), "notes": found.notes}
-    bundle = [path, path.with_name(WEIGHTS)]
-    return [store.write_json(_scores(work, job.unit), values), *bundle]
 
 
-def _scores(work: Path, unit: str) -> Path:
+def scores_of(work: Path, unit: str) -> Path:
+    """Return the file of the scores of one fit."""
     return work / "scores" / f"{unit}.json"
 
 
-def merge(
-    work: Path, analysis: Path, jobs: list[FitJob], settings: dict[str, Any]
-) -> list[Path]:
-    """Join the scores of all fits, measure and compare, and finish analysis.json.
-
-    Parameters
-    ----------
-    work, analysis : Path
-    jobs : list of FitJob
-        Those of models that did not fail.
-    settings : dict
-        ``n_bootstrap``, ``seed``, and ``about``: more of analysis.json.
-    """
-    if not jobs:
-        about = store.read_json(analysis / _analysis.ABOUT) | settings["about"]
-        store.write_json(analysis / _analysis.ABOUT, about)
-        raise FitError("every model failed; there is nothing to measure.")
-    shared = store.read_json(work / PEOPLE)
-    found = {job.unit: store.read_json(_scores(work, job.unit)) for job in jobs}
-    predictions = pd.concat(
-        [_rows(shared, job, found[job.unit]["scores"]) for job in jobs],
-        ignore_index=True,
+def permute(work: Path, job: Job) -> list[Path]:
+    """Fit a fold again for each permutation of the labels; keep the raw scores."""
+    x, shared = _open_rows(work, job.model), _shared.read(work)
+    fold = _shared.fold_of(shared, job.number)
+    scores = permute_fold(
+        x,
+        _shared.read_permuted(work).astype(int),
+        np.array(shared["rows"]),
+        fold,
+        _recipe(job, shared),
+        traits=_shared.traits_of(shared),
     )
-    how = {"n_bootstrap": settings["n_bootstrap"], "seed": settings["seed"]}
-    written = [_analysis.write_table(analysis / "predictions.tsv", predictions)]
-    predictions = store.read_table(written[0], text=TEXT)  # what a reviewer reads
-    tables = {
-        "metrics": metrics_table(predictions, **how),
-        "comparisons": comparisons_table(predictions),
-    }
-    written += [
-        _analysis.write_table(analysis / f"{name}.tsv", table)
-        for name, table in tables.items()
+    _refuse_nan(job.unit, scores)
+    path = null_of(work, job.unit)
+    with store.atomic(path) as unfinished:
+        np.save(unfinished, scores, allow_pickle=False)
+    return [path]
+
+
+def null_of(work: Path, unit: str) -> Path:
+    """Return the file of the scores under permuted labels, (n_permutations, n_test)."""
+    return work / "nulls" / f"{unit}.npy"
+
+
+def screen(work: Path, analysis: Path, job: Job) -> list[Path]:
+    """Measure how well an input tells sites apart, before and after harmonization."""
+    shared = _shared.read(work)
+    x = to_features(_open_rows(work, job.model))
+    how = _shared.harmonize_of(shared)
+    maker = partial(make, how, shared["missing"]) if how.method != "none" else None
+    people = store.read_table(analysis / "traits.tsv", text=_analysis.TEXT)
+    tables, notes = screened(
+        x,
+        np.array(shared["rows"]),
+        _shared.traits_of(shared),
+        people=people,
+        make_harmonizer=maker,
+        seed=job.seed,
+    )
+    key = prepare_key(job.model)
+    folder = screening_of(work, job.unit)
+    for table in tables.values():
+        table.insert(0, "features", key)
+    written = [
+        store.write_table(folder / f"{name}.tsv", tables[name]) for name in SCREENED
     ]
-    finished = _run.now().isoformat()
-    about = store.read_json(analysis / _analysis.ABOUT) | settings["about"]
-    about |= {"finished": finished, "input_digest": _digests(work)}
-    about["notes"] = [asdict(job) | {"notes": found[job.unit]["notes"]} for job in jobs]
-    for note in about["notes"]:
-        note.pop("bundle")
-    return [*written, store.write_json(analysis / _analysis.ABOUT, about)]
+    return [*written, store.write_json(folder / "notes.json", notes)]
 
 
-def _rows(shared: dict[str, Any], job: FitJob, scores: list[float]) -> pd.DataFrame:
-    fold = shared["folds"][job.number]
-    test = fold["test"]
-    return pd.DataFrame(
-        {
-            "participant_id": [shared["participant_id"][row] for row in test],
-            "site": [shared["site"][row] for row in test],
-            "model": job.model,
-            "repeat": fold["repeat"],
-            "fold": fold["fold"],
-            "truth": [shared["y"][row] for row in test],
-            "score": scores,
-        }
-    )
-
-
-def _digests(work: Path) -> dict[str, str]:
-    """Return a hash of the content of each input."""
-    return {
-        path.parent.name: sha256(path.read_bytes()).hexdigest()
-        for path in sorted((work / "rows").glob(f"*/{DIGESTS}"))
-    }
+def screening_of(work: Path, unit: str) -> Path:
+    """Return the folder of the tables of a screening."""
+    return work / "screening" / unit

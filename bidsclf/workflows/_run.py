@@ -35,7 +35,7 @@ MENDABLE = (NO_NOTE, KILLED, *map(os.strerror, FULL))
 RAISED = re.compile(r"\s?[\w.]*(Error|Exception|Interrupt|Exit|Warning)\b")
 PACKAGES = (
     "nipype", "pybids", "nilearn", "nibabel", "numpy", "scipy", "pandas",
-    "scikit-learn", "torch",
+    "scikit-learn", "torch", "neuroHarmonize",
 )  # fmt: skip
 
 
@@ -236,7 +236,8 @@ def recorded(config: Config, command: str | None) -> Iterator[Run]:
     command = command if command is not None else shlex.join(sys.argv)
     run = Run(config=config, command=command, folder=folder, started=started)
     store.write_text(folder / "bidsclf.toml", tomli_w.dumps(to_plain(config)))
-    store.write_text(folder / "CITATION.md", citation(config.level))
+    text = citation(config.level, config.harmonize.method)
+    store.write_text(folder / "CITATION.md", text)
     try:
         yield run
     except BidsclfError as error:

@@ -110,9 +110,10 @@ class Prepare(SimpleInterface):
         return runtime
 
 
-class _FitInput(_Versioned):
-    job = traits.Dict(mandatory=True, desc="the FitJob, plain")
+class _JobInput(_Versioned):
+    job = traits.Dict(mandatory=True, desc="the Job, plain")
     work = traits.Str(mandatory=True, desc="work folder of the analysis")
+    analysis = traits.Str(mandatory=True, desc="folder of the analysis")
     use_gpu = traits.Bool(False, usedefault=True, desc="nipype schedules GPU slots")
     prepared = traits.Str(desc="state of the rows: waits for them")
 
@@ -120,7 +121,7 @@ class _FitInput(_Versioned):
 class Fit(SimpleInterface):
     """A fold to scores and a bundle (``crossval.fit_fold``)."""
 
-    input_spec = _FitInput
+    input_spec = _JobInput
     output_spec = _Ended
     always_run = True
 
@@ -128,24 +129,17 @@ class Fit(SimpleInterface):
         from bidsclf.workflows import _fits
 
         given = self.inputs
-        job, work = _fits.FitJob(**given.job), Path(given.work)
+        job, work = _fits.Job(**given.job), Path(given.work)
         self._results["state"] = attempt(
             given.unit, Path(given.notes), lambda: _fits.fit(work, job)
         ).state
         return runtime
 
 
-class _MergeInput(_Versioned):
-    jobs = traits.List(traits.Dict, mandatory=True, desc="the FitJobs, plain")
-    settings = traits.Dict(mandatory=True, desc="n_bootstrap, seed, about")
-    work = traits.Str(mandatory=True, desc="work folder of the analysis")
-    analysis = traits.Str(mandatory=True, desc="folder of the analysis")
+class Permute(SimpleInterface):
+    """A fold to scores under permuted labels (``crossval.permute_fold``)."""
 
-
-class Merge(SimpleInterface):
-    """All scores to predictions, metrics and comparisons (``evaluate``)."""
-
-    input_spec = _MergeInput
+    input_spec = _JobInput
     output_spec = _Ended
     always_run = True
 
@@ -153,12 +147,79 @@ class Merge(SimpleInterface):
         from bidsclf.workflows import _fits
 
         given = self.inputs
-        jobs = [_fits.FitJob(**job) for job in given.jobs]
+        job, work = _fits.Job(**given.job), Path(given.work)
+        self._results["state"] = attempt(
+            given.unit, Path(given.notes), lambda: _fits.permute(work, job)
+        ).state
+        return runtime
+
+
+class Screen(SimpleInterface):
+    """An input to what it tells of sites and motion (``screening``)."""
+
+    input_spec = _JobInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _fits
+
+        given = self.inputs
+        job, work, analysis = _fits.Job(**given.job), Path(given.work), given.analysis
+        self._results["state"] = attempt(
+            given.unit,
+            Path(given.notes),
+            lambda: _fits.screen(work, Path(analysis), job),
+        ).state
+        return runtime
+
+
+class _MergeInput(_Versioned):
+    jobs = traits.List(traits.Dict, mandatory=True, desc="the Jobs, plain")
+    about = traits.Dict(mandatory=True, desc="more of analysis.json")
+    work = traits.Str(mandatory=True, desc="work folder of the analysis")
+    analysis = traits.Str(mandatory=True, desc="folder of the analysis")
+
+
+class Merge(SimpleInterface):
+    """All scores to predictions."""
+
+    input_spec = _MergeInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _fits, _tables
+
+        given = self.inputs
+        jobs = [_fits.Job(**job) for job in given.jobs]
         work, analysis = Path(given.work), Path(given.analysis)
         self._results["state"] = attempt(
             given.unit,
             Path(given.notes),
-            lambda: _fits.merge(work, analysis, jobs, given.settings),
+            lambda: _tables.merge(work, analysis, jobs, given.about),
+        ).state
+        return runtime
+
+
+class _TableInput(_Versioned):
+    job = traits.Dict(mandatory=True, desc="the TableJob, plain")
+
+
+class Table(SimpleInterface):
+    """Predictions to tables that follow from them (``evaluate``)."""
+
+    input_spec = _TableInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _tables
+
+        given = self.inputs
+        job = _tables.TableJob.of(given.job)
+        self._results["state"] = attempt(
+            given.unit, Path(given.notes), lambda: _tables.make(job)
         ).state
         return runtime
 

@@ -1,0 +1,134 @@
+"""What is refused or said before anything is fitted."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from bidsclf.cohort import Cohort
+from bidsclf.config import Config
+from bidsclf.errors import ConfigError, InputError
+from bidsclf.files.people import listed
+from bidsclf.folds import Fold
+from bidsclf.models._base import find
+from bidsclf.screening import FEWEST
+from bidsclf.workflows._fits import is_harmonized
+
+LEAST = 2  # people from whom location and scale of a site can be learned
+
+
+def check(config: Config, cohort: Cohort, folds: list[Fold]) -> None:
+    """Refuse a harmonization that some fit could not do.
+
+    Parameters
+    ----------
+    config : Config
+    cohort : Cohort
+    folds : list of Fold
+        All that will be fitted, the one of everyone included.
+
+    Raises
+    ------
+    ConfigError
+        Everyone is of one site, or no model can be harmonized.
+    InputError
+        A site is too small in some fold for the policy chosen; the message names
+        fold and site.
+    """
+    how = config.harmonize
+    if how.method == "none":
+        return
+    models = config.analysis.models
+    if not any(is_harmonized(model, how) for model in models):
+        raise ConfigError(
+            f"--harmonize is {how.method} and acts on none of --models"
+            f" {' '.join(models)}; it changes features of the brain. Give a model that"
+            " takes them, such as fc-svm, or use --harmonize none."
+        )
+    sites = sorted(set(cohort.people["site"].astype(str)))
+    if len(sites) < 2:
+        raise ConfigError(
+            f"--harmonize is {how.method} and everyone is of site {sites[0]!r}; site"
+            " effects need two sites or more. Check --site-column, or use --harmonize"
+            " none."
+        )
+    for fold in folds:
+        _check_fold(config, cohort, fold)
+
+
+def _check_fold(config: Config, cohort: Cohort, fold: Fold) -> None:
+    """Refuse what the harmonizer of one fold would refuse for its sites alone."""
+    name = f"repeat {fold.repeat}, fold {fold.fold}"
+    name = name if fold.repeat else "the final model, which learns from everyone"
+    learned = _rows_a_site(cohort, np.concatenate([fold.train, fold.valid]))
+    tested = _rows_a_site(cohort, fold.test)
+    usable = learned[learned >= LEAST].index
+    small = learned.drop(usable)
+    unseen = tested.drop(usable, errors="ignore")
+    method, policy = config.harmonize.method, config.harmonize.unseen or "refuse"
+    if policy == "refuse" and (len(small) or len(unseen)):
+        raise InputError(
+            f"{name}: {_sizes(learned.reindex(small.index.union(unseen.index)))} to"
+            f" learn from, and --harmonize {method} needs {LEAST} or more a site."
+            " Leave the site out with --include, give --harmonize-unseen identity or"
+            " batch, or use fewer folds."
+        )
+    if policy == "batch":
+        alone = [*small.index, *unseen[unseen < LEAST].index]
+        if alone:
+            raise InputError(
+                f"{name}: {listed(map(str, alone))} has a single person where its"
+                f" location and scale are estimated, and --harmonize-unseen batch needs"
+                f" {LEAST} or more. Leave the site out with --include, or give"
+                " --harmonize-unseen identity."
+            )
+    if len(usable) < LEAST:
+        raise InputError(
+            f"{name}: {_sizes(learned)} to learn from; --harmonize {method} needs two"
+            f" sites of {LEAST} people or more. Use --harmonize none or fewer folds."
+        )
+
+
+def _rows_a_site(cohort: Cohort, people: np.ndarray) -> pd.Series:
+    """Return how many different rows each site has among these people."""
+    rows = cohort.rows[np.isin(cohort.rows, people)]
+    return cohort.people["site"].astype(str).iloc[rows].value_counts().sort_index()
+
+
+def _sizes(counts: pd.Series) -> str:
+    shown = [f"{int(n)} at {site}" for site, n in counts.fillna(0).items()]
+    return listed(shown)
+
+
+def can_screen(cohort: Cohort) -> bool:
+    """Tell whether two sites have the people that a screening of sites needs."""
+    traits = cohort.traits
+    members = traits["group"] if "group" in traits else pd.Series(traits.index)
+    return int((members.groupby(traits["site"]).nunique() >= FEWEST).sum()) > 1
+
+
+def notes(config: Config, cohort: Cohort) -> Iterator[str]:
+    """Say which choices act on some models only, or on none."""
+    how, models = config.harmonize, config.analysis.models
+    others = [model for model in models if find(model).harmonize_at is None]
+    if how.method != "none" and others:
+        yield (
+            f"not harmonized: {', '.join(others)}. --harmonize {how.method} acts on"
+            " features between regions, which they do not take; their scores are of"
+            " the input as it is."
+        )
+    if len(others) < len(models) and not can_screen(cohort):
+        yield (
+            "how well features tell the site is not screened: fewer than two sites have"
+            f" {FEWEST} people or families."
+        )
+    if config.cohort.covariates and how.method == "none":
+        yield (
+            f"--covariates {' '.join(config.cohort.covariates)} keep their effects in"
+            " harmonization; --harmonize is none, so they change nothing."
+        )
+    if config.analysis.n_refit_permutations:
+        yield (
+            f"the {config.analysis.n_refit_permutations} refit permutations are of"
+            " repeat 1 and of raw scores."
+        )

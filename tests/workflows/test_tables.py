@@ -1,0 +1,266 @@
+"""Every table of an analysis, and what becomes of the others if one fails."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from bidsclf.config import (
+    AnalysisConfig,
+    CohortConfig,
+    Config,
+    FoldConfig,
+    HarmonizeConfig,
+    RunConfig,
+)
+from bidsclf.errors import ConfigError, FitError, InputError
+from bidsclf.evaluate.metrics import metrics_table
+from bidsclf.files import store
+from bidsclf.folds import Fold
+from bidsclf.workflows import _analysis, _fits, _shared, _tables
+from bidsclf.workflows.group import run_group
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
+TEXT = _analysis.TEXT
+MODELS = ("fc-svm", "control-site")
+N_REFITS = 6
+
+
+def config_of(out, *, work=None, **parts):
+    config = Config(
+        bids_dir=out,
+        output_dir=out,
+        level="group",
+        cohort=CohortConfig(covariates=("age", "sex")),
+        folds=FoldConfig(n_folds=2),
+        harmonize=HarmonizeConfig(method="combat"),
+        analysis=AnalysisConfig(
+            models=MODELS,
+            n_bootstrap=100,
+            n_permutations=100,
+            n_refit_permutations=N_REFITS,
+            device="cpu",
+        ),
+        run=RunConfig(work_dir=work),
+    )
+    return replace(config, **parts)
+
+
+def summary(out):
+    paths = sorted(out.glob("logs/*/summary.json"), key=lambda p: p.stat().st_mtime_ns)
+    return store.read_json(paths[-1])
+
+
+def states(out):
+    return {unit["unit"]: unit["state"] for unit in summary(out)["units"]}
+
+
+@pytest.fixture(scope="module")
+def analysed(seam, tmp_path_factory):
+    """An output with an analysis that has every table; for reading only."""
+    out = tmp_path_factory.mktemp("analysed")
+    assert run_group(replace(config_of(seam), output_dir=out)) == 0
+    return out
+
+
+def table(out, name):
+    return store.read_table(out / f"derivatives/main/{name}.tsv", text=TEXT)
+
+
+def test_every_table_is_there_and_every_column_is_explained(analysed):
+    folder = analysed / "derivatives" / "main"
+    names = {path.stem for path in folder.glob("*.tsv")}
+    assert names == {
+        "cohort", "folds", "traits", "predictions", "metrics", "comparisons",
+        "permutations", "nulls", "calibration", "experiment", "roc", "confounds",
+        "sites", "site_map", "qcfc",
+    }  # fmt: skip
+    for name in names:
+        described = store.read_json(folder / f"{name}.json")
+        assert list(described) == list(table(analysed, name))
+        known = {k: v["Description"] for k, v in described.items()}
+        assert not [k for k, v in known.items() if v == k and name != "cohort"], name
+    assert (folder / "models/fc-svm/final/harmonizer.safetensors").exists()
+    assert not (folder / "models/control-site/final/harmonizer.safetensors").exists()
+
+
+def test_predictions_say_what_was_done_to_each_person(analysed):
+    predictions = table(analysed, "predictions")
+    assert list(predictions) == [
+        "participant_id", "site", "model", "repeat", "fold", "truth", "score",
+        "raw_score", "harmonized",
+    ]  # fmt: skip
+    done = predictions.groupby("model")["harmonized"].unique()
+    assert done["fc-svm"].tolist() == ["site"]
+    assert done["control-site"].tolist() == ["none"]
+    raw, score = predictions["raw_score"], predictions["score"]
+    assert ((raw > 0.5) == (score > 0.5)).all()
+
+
+def test_metrics_can_be_computed_again_from_the_tables(analysed):
+    people = table(analysed, "traits")
+    assert {"age", "sex", "mean_fd", "n_volumes"} <= set(people)
+    assert len(people) == 40
+    again = metrics_table(
+        table(analysed, "predictions"), people, n_bootstrap=100, seed=0
+    )
+    found = table(analysed, "metrics")
+    np.testing.assert_allclose(found["estimate"], again["estimate"], rtol=1e-5)
+    assert {"sex", "age band", "within site"} <= set(found["scope"])
+
+
+def test_a_refit_p_value_follows_from_its_null(analysed):
+    nulls, found = table(analysed, "nulls"), table(analysed, "permutations")
+    assert nulls.groupby("model").size().tolist() == [N_REFITS] * 2
+    predictions = table(analysed, "predictions")
+    for model, rows in predictions.groupby("model"):
+        observed = roc_auc_score(rows["truth"], rows["raw_score"])
+        line = found.query("model == @model and null == 'refit' and metric == 'auc'")
+        np.testing.assert_allclose(line["observed"], observed, rtol=1e-6)
+        null = nulls.loc[nulls["model"] == model, "auc"]
+        expected = ((null >= observed - 1e-12).sum() + 1) / (N_REFITS + 1)
+        np.testing.assert_allclose(line["p"], expected, rtol=1e-6)
+    svm = found.query("model == 'fc-svm' and null == 'refit' and metric == 'auc'")
+    assert svm["p"].item() == pytest.approx(1 / (N_REFITS + 1))
+
+
+def test_the_record_says_what_was_asked_and_what_ran_as_it_is(analysed):
+    about = store.read_json(analysed / "derivatives/main/analysis.json")
+    assert about["settings"]["harmonize"]["method"] == "combat"
+    assert about["failed"] == about["failed_tables"] == {}
+    assert any("not harmonized: control-site" in note for note in about["run_notes"])
+    noted = {one["unit"]: one["notes"] for one in about["notes"]}
+    assert set(noted["fc-svm_fold-01"]["harmonizer"]["sites"]) == {"A", "B"}
+    text = next(analysed.glob("logs/*/CITATION.md")).read_text()
+    assert "Johnson et al. (2007)" in text
+
+
+def test_sites_left_out_with_a_policy_are_scored_and_said(people):
+    config = config_of(
+        people,
+        folds=FoldConfig(scheme="loso"),
+        harmonize=HarmonizeConfig(method="combat", unseen="batch"),
+        cohort=CohortConfig(),
+        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
+    )
+    with pytest.raises(InputError, match=r"20 at . to learn from.*two sites"):
+        run_group(config)  # two sites: one is left to learn from
+    table = store.read_table(people / "participants.tsv", text=True)
+    table.loc[table.index % 3 == 0, "site"] = "C"
+    store.write_table(people / "participants.tsv", table)
+    assert run_group(config) == 0
+    predictions = store.read_table(
+        people / "derivatives/main/predictions.tsv", text=TEXT
+    )
+    assert set(predictions["harmonized"]) == {"batch"}
+    assert predictions["fold"].nunique() == 3
+
+
+def test_a_bootstrap_keeps_its_draws_and_tests_those_not_drawn(people):
+    config = config_of(
+        people,
+        folds=FoldConfig(scheme="bootstrap", n_repeats=3),
+        harmonize=HarmonizeConfig(),
+        cohort=CohortConfig(),
+        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
+    )
+    assert run_group(config) == 0
+    folder = people / "derivatives/main"
+    folds = store.read_table(folder / "folds.tsv", text=TEXT)
+    predictions = store.read_table(folder / "predictions.tsv", text=TEXT)
+    for repeat, rows in folds.groupby("repeat"):
+        drawn = rows.loc[rows["part"] != "test", "participant_id"]
+        tested = predictions.loc[predictions["repeat"] == repeat, "participant_id"]
+        assert len(drawn) == 40
+        assert drawn.duplicated().any()
+        assert set(tested) == set(table_of_everyone(folder)) - set(drawn)
+    experiment = store.read_table(folder / "experiment.tsv", text=TEXT)
+    assert set(experiment["n_splits"]) == {3}
+    kept = {path.name for path in (folder / "models/fc-svm").iterdir()}
+    assert kept == {"final", *(f"repeat-0{r}_fold-01" for r in (1, 2, 3))}
+
+
+def table_of_everyone(folder):
+    return store.read_table(folder / "traits.tsv", text=TEXT)["participant_id"]
+
+
+def test_a_table_that_fails_fails_alone_and_is_made_by_the_next_run(
+    people, tmp_path, monkeypatch
+):
+    config = config_of(people, work=tmp_path / "work")
+
+    def fails(predictions, traits):
+        raise InputError("mean_fd is not a number.")
+
+    monkeypatch.setattr(_tables, "confounds_table", fails)
+    assert run_group(config) == 4
+    folder = people / "derivatives/main"
+    about = store.read_json(folder / "analysis.json")
+    assert about["failed_tables"] == {"confounds": "mean_fd is not a number."}
+    assert not (folder / "confounds.tsv").exists()
+    assert (folder / "qcfc.tsv").exists()
+    assert (folder / "report.html").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(_fits, "fit_fold", None)  # every fit is kept
+    monkeypatch.setattr(_fits, "permute_fold", None)
+    assert run_group(config) == 0
+    ended = states(people)
+    assert ended["fc-svm_fold-01"] == ended["fc-svm_fold-01_permute"] == "done before"
+    assert ended["screen-fisherz-edges"] == "done before"
+    assert ended["table-confounds"] == "done"
+    assert (folder / "confounds.tsv").exists()
+
+
+def test_a_model_whose_refits_fail_keeps_its_scores(people, monkeypatch):
+    real = _fits.permute_fold
+
+    def fails(x, labels, rows, fold, recipe, **more):
+        if recipe.variant == "fc-svm" and fold.fold == 2:
+            raise FitError("the loss is NaN.")
+        return real(x, labels, rows, fold, recipe, **more)
+
+    monkeypatch.setattr(_fits, "permute_fold", fails)
+    assert run_group(config_of(people)) == 4
+    about = store.read_json(people / "derivatives/main/analysis.json")
+    assert about["failed"] == {}
+    assert about["failed_tables"] == {"fc-svm_fold-02_permute": "the loss is NaN."}
+    assert set(table(people, "nulls")["model"]) == {"control-site"}
+    assert set(table(people, "metrics")["model"]) == set(MODELS)
+
+
+def test_other_choices_of_harmonization_are_another_analysis(people, capsys):
+    config = config_of(people, analysis=AnalysisConfig(models=("fc-svm",)))
+    about = {"key": "k", "settings": _analysis.settings_of(config), "finished": "x"}
+    store.write_json(people / "derivatives/main/analysis.json", about)
+    other = replace(config, harmonize=HarmonizeConfig(method="covbat"))
+    with pytest.raises(ConfigError, match="other settings"):
+        run_group(other)
+    dry = replace(other, run=RunConfig(dry_run=True, force=True))
+    before = sorted(people.rglob("*"))
+    assert run_group(dry) == 0
+    said = capsys.readouterr().out
+    assert "screen-fisherz-edges: to do" in said
+    assert "harmonization.html" in said
+    assert sorted(people.rglob("*")) == before
+
+
+def test_people_are_told_apart_by_site_and_test_fold():
+    nobody = np.empty(0, int)
+    folds = [
+        Fold(1, 1, np.array([2, 3]), nobody, np.array([0, 1])),
+        Fold(1, 2, np.array([0, 1]), nobody, np.array([2, 3])),
+        Fold(2, 1, np.array([1, 3]), nobody, np.array([0, 2])),
+    ]
+    cells = _shared.cells_of(["A", "B", "A", "A"], folds)
+    assert cells.tolist() == ["A/1", "B/1", "A/2", "A/2"]
+
+
+def test_traits_come_back_as_they_were():
+    traits = pd.DataFrame(
+        {"site": ["1", "A"], "age": [0.1 + 0.2, np.nan], "sex": ["M", None]}
+    ).astype({"site": object, "sex": object})
+    plain = {name: _shared.plain(traits[name]) for name in traits}
+    again = _shared.traits_of({"traits": plain})
+    pd.testing.assert_frame_equal(again, traits)
