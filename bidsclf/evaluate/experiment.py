@@ -8,14 +8,19 @@ own, scored by people it never saw.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, t
 
 from bidsclf.evaluate._predictions import check
-from bidsclf.evaluate.permutation import METRICS, THRESHOLD, discrimination
+from bidsclf.evaluate.paired import (
+    SPLIT,
+    corrected_t,
+    paired_t,
+    share_tested,
+    split_metrics,
+)
+from bidsclf.evaluate.permutation import METRICS
 
 GRID = np.linspace(0, 1, 101)  # false positive rates of roc.tsv
 NO_SPREAD = 1e-12  # differences below are rounding: the metrics lie in [0, 1]; ours
-SPLIT = ["repeat", "fold"]
 PERCENTILES = {"p2_5": 2.5, "p16": 16.0, "p84": 84.0, "p97_5": 97.5}
 COLUMNS = (
     "model",
@@ -64,65 +69,48 @@ def experiment_table(
     Raises
     ------
     InputError
-        The table is not one of predictions.
+        A table is not what it must be.
 
     References
     ----------
-    Nadeau & Bengio (2003), Machine Learning 52, 239-281,
-    doi:10.1023/A:1024068626366: variance times (1 / J + n_test / n_train).
+    See `corrected_t`, whose p is halved here.
     """
     check(predictions)
     found = []
     for model, rows in predictions.groupby("model", sort=False):
         people = rows.drop_duplicates("participant_id")["truth"].mean()
         chance = {"accuracy": float(max(people, 1 - people))}
-        splits = _splits(rows)
-        ratio = splits.pop("n_test") / _n_train(rows, folds)
+        split = rows.groupby(SPLIT).ngroup().to_numpy()
+        values = split_metrics(
+            split, rows["truth"].to_numpy(), rows["score"].to_numpy()
+        )
+        share = share_tested(rows, folds)
         for metric in METRICS:
-            known = splits[metric].dropna()
-            cells = _against(known, ratio[known.index], chance.get(metric, 0.5))
+            known = values[metric][np.isfinite(values[metric])]
+            cells = _against(known, share, chance.get(metric, 0.5))
             found.append({"model": model, "metric": metric, **cells})
     return pd.DataFrame(found)[list(COLUMNS)]
 
 
-def _splits(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return n_test and the metrics of one model, a row a split."""
-    found = {}
-    for split, part in rows.groupby(SPLIT):
-        truth, score = part["truth"].to_numpy(), part["score"].to_numpy()
-        values = discrimination(truth[None], rankdata(score), score >= THRESHOLD)
-        single = {name: float(value[0]) for name, value in values.items()}
-        found[split] = {"n_test": len(part), **single}
-    return pd.DataFrame.from_dict(found, orient="index")
-
-
-def _n_train(rows: pd.DataFrame, folds: pd.DataFrame | None) -> pd.Series:
-    """Return how many people learned in each split."""
-    n_people = rows["participant_id"].nunique()
-    rest = n_people - rows.groupby(SPLIT).size()
-    if folds is None:
-        return rest
-    learn = folds[folds["part"] != "test"]
-    n_train = learn.groupby(SPLIT)["participant_id"].nunique()
-    return n_train.reindex(rest.index).fillna(rest)
-
-
-def _against(values: pd.Series, ratio: pd.Series, chance: float) -> dict[str, float]:
+def _against(values: np.ndarray, share: float, chance: float) -> dict[str, float]:
     """Describe the values of splits and test them against chance."""
     n = len(values)
-    cells = {"n_splits": n, "chance": chance, "mean": values.mean(), "sd": values.std()}
-    low, middle, high = np.nanpercentile(values, [2.5, 50, 97.5]) if n else [np.nan] * 3
-    cells |= {"median": middle, "low": low, "high": high}
-    cells |= dict.fromkeys(("t", "p_t", "p_nadeau_bengio", "p_percentile"), np.nan)
+    cells = {"n_splits": n, "chance": chance}
+    blank = ("mean", "sd", "median", "low", "high", "t", "p_t", "p_nadeau_bengio")
+    cells |= dict.fromkeys((*blank, "p_percentile"), np.nan)
+    if n:
+        low, middle, high = np.percentile(values, [2.5, 50, 97.5])
+        cells |= {"mean": values.mean(), "median": middle, "low": low, "high": high}
     if n < 2:
         return cells
+    cells["sd"] = sd = float(values.std(ddof=1))
     cells["p_percentile"] = (np.sum(values <= chance + NO_SPREAD) + 1) / (n + 1)
-    if cells["sd"] > NO_SPREAD:
-        unit = (cells["mean"] - chance) / cells["sd"]
-        corrected = unit / np.sqrt(1 / n + ratio.mean())
-        cells["t"] = unit * np.sqrt(n)
-        cells["p_t"] = t.sf(cells["t"], n - 1)
-        cells["p_nadeau_bengio"] = t.sf(corrected, n - 1)
+    if sd > NO_SPREAD:
+        above = values - chance
+        cells["t"] = above.mean() / sd * np.sqrt(n)
+        cells["p_t"] = paired_t(above).p
+        p = corrected_t(above, share).p
+        cells["p_nadeau_bengio"] = p / 2 if above.mean() > 0 else 1 - p / 2
     return cells
 
 

@@ -6,8 +6,8 @@ from scipy.stats import rankdata
 
 from bidsclf.errors import InputError
 from bidsclf.evaluate._predictions import check, pool
+from bidsclf.evaluate.measures import THRESHOLD
 
-THRESHOLD = 0.5  # a score of at least this is called positive
 METRICS = ("auc", "accuracy", "balanced_accuracy")
 SAME = 1e-9  # two values of a metric that differ by less are equal; ours
 REFIT_REPEAT = 1  # the repeat whose folds are fitted again

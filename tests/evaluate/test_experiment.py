@@ -88,8 +88,9 @@ def test_training_sizes_come_from_the_folds_if_there_are_any():
             {
                 "repeat": repeat,
                 "fold": fold,
-                "participant_id": [f"sub-{i:03d}" for i in range(24)] * 2,
-                "part": (["train"] * 20 + ["valid"] * 4) * 2,
+                "participant_id": [f"sub-{i % 24:03d}" for i in range(48)]
+                + [f"sub-{i:03d}" for i in range(24, 36)],
+                "part": (["train"] * 20 + ["valid"] * 4) * 2 + ["test"] * 12,
             }
         )
         for repeat in (1, 2)
