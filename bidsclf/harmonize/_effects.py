@@ -11,6 +11,8 @@ import pandas as pd
 
 from bidsclf.harmonize import _spline
 
+NONE = 1e-10  # a site's share of the variance that is rounding alone; ours
+
 
 def onehot(codes: np.ndarray, n_sites: int) -> np.ndarray:
     """Return the (n_rows, n_sites) indicators of sites."""
@@ -148,13 +150,13 @@ def _settled(
     """Return finite effects: where no prior can be had, they are not shrunk.
 
     The prior has no spread where all features vary alike at a site, as copies of
-    one feature do. A variance of zero, as of a region that one site lacks,
-    becomes one: nothing is there to be scaled.
+    one feature do. A variance of zero, as of a region that one site lacks, that
+    is not shrunk becomes one: nothing is there to be scaled.
     """
     is_usable = np.isfinite(shrunk[0]) & np.isfinite(shrunk[1])
     gamma = np.where(is_usable, shrunk[0], plain[0])
     delta = np.where(is_usable, shrunk[1], plain[1])
-    return gamma, np.where(delta > 0, delta, 1.0)
+    return gamma, np.where(delta > NONE, delta, 1.0)
 
 
 @contextmanager

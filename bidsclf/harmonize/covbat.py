@@ -9,6 +9,7 @@ from bidsclf.harmonize._model import Arrays
 from bidsclf.harmonize.combat import Combat
 
 KEPT = 0.95  # share of the variance whose components are harmonized; the paper's
+NONE = 1e-6  # a spread of scores that is rounding alone; features have one of 1; ours
 
 
 class CovBat(Combat):
@@ -59,7 +60,6 @@ class CovBat(Combat):
             trend = self._trend(design[part])
             y[part] = super()._residual(y[part], trend, codes[part], self._arrays)
         centre, scale = y.mean(axis=0), y.std(axis=0, ddof=1)
-        scale[scale == 0] = 1.0
         y -= centre
         y /= scale
         loadings = components(y, KEPT)
@@ -139,7 +139,7 @@ def _location_scale(
     """Return mean and standard deviation of scores, (n_sites, K), not shrunk."""
     of_site = [scores[codes == site] for site in range(codes.max() + 1)]
     sd = np.array([own.std(axis=0, ddof=1) for own in of_site])
-    return np.array([own.mean(axis=0) for own in of_site]), np.where(sd > 0, sd, 1.0)
+    return np.array([own.mean(axis=0) for own in of_site]), np.where(sd > NONE, sd, 1.0)
 
 
 VARIANTS = {"covbat": CovBat}

@@ -141,9 +141,10 @@ def test_features_that_sites_and_covariates_explain_pass_unchanged(member):
     x = x.astype(float)
     x[:, 5] = np.where(sites == "NYU", 3.0, 1.0)
     x[:, 6] = 2 * covariates["age"]
+    x[:, 8] = 1000 + np.random.default_rng(0).integers(0, 2, N) * 2e-13  # rounding
     harmonizer = make(HarmonizeConfig(method=member)).fit(x, sites, covariates)
     found = harmonizer.apply(x, sites, covariates)
-    np.testing.assert_array_equal(found[:, [3, 5, 6]], x[:, [3, 5, 6]])
+    np.testing.assert_array_equal(found[:, [3, 5, 6, 8]], x[:, [3, 5, 6, 8]])
     assert np.isfinite(found).all()
 
 
@@ -170,6 +171,25 @@ def test_a_region_lacking_at_one_site_stays_finite(member, policy):
     harmonizer = make(HarmonizeConfig(method=member, unseen=policy))
     found = harmonizer.fit(x, sites, covariates).apply(x, sites, covariates)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("method", ["combat", "covbat"])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_an_unseen_site_without_any_spread_is_only_moved(method, copies):
+    x, sites, covariates = study()
+    none, known = covariates[[]], sites != "UCLA"
+    x = np.repeat(x[:, :1].astype(float), copies + 1, axis=1)
+    x[known, -1] = 1.0  # constant in training, so that it is passed
+    x[~known, :-1] = 0.1
+    harmonizer = make(HarmonizeConfig(method=method, unseen="batch"))
+    harmonizer.fit(x[known], sites[known], none[known])
+    found = harmonizer.apply(x, sites, none)
+    assert np.ptp(found[~known, 0]) < 1e-12
+    centre = found[known].mean(axis=0)
+    np.testing.assert_allclose(found[~known].mean(axis=0)[:-1], centre[:-1], atol=0.2)
+    np.testing.assert_array_equal(found[:, -1], x[:, -1])
+    two = np.flatnonzero(~known)[:2]  # whose variance is exactly zero
+    assert np.isfinite(harmonizer.apply(x[two], sites[two], none.iloc[two])).all()
 
 
 def test_people_drawn_twice_stay_finite(member):
@@ -256,6 +276,7 @@ def test_a_site_without_spread_is_refused_or_counts_as_unseen(member, policy, n_
     harmonizer.fit(*given)
     assert harmonizer.notes()["sites_too_small"] == {"KKI": n_rows}
     assert list(harmonizer.notes()["sites"]) == ["NYU", "UCLA"]
+    assert restore(*harmonizer.state()).notes() == harmonizer.notes()
     lacking = fitted(member, policy, without("KKI"))
     for name, array in lacking.state()[0].items():
         np.testing.assert_array_equal(harmonizer.state()[0][name], array)

@@ -48,6 +48,7 @@ def test_numbers_are_in_standard_deviations_of_training(values):
     found = Coding.learn(known, "error").matrix(known)
     np.testing.assert_allclose(found.mean(), 0, atol=1e-4)
     np.testing.assert_allclose(found.std(), 1, atol=1e-4)
+    np.testing.assert_array_equal(found, found.astype(np.float32))  # as theirs
 
 
 def test_levels_are_text_whatever_their_type():
