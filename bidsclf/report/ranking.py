@@ -24,7 +24,7 @@ TESTS = {  # test -> its name in a heading
     "delong": "DeLong",
     "mcnemar": "McNemar",
     "nadeau-bengio": "Nadeau-Bengio",
-    "paired-t": "paired t, one-sided",
+    "paired-t": "one-sided t",
 }
 METRICS = {"auc": "AUC", "accuracy": "accuracy"}
 FIRST = ("model", "null")
@@ -121,7 +121,7 @@ def comparisons(analysis: Analysis) -> tuple[page.Rows, page.Rows] | None:
 
 
 def _heading(test: str, metric: str) -> str:
-    return f"p (Holm): {TESTS.get(test, test)}, {METRICS.get(metric, metric)}"
+    return f"{TESTS.get(test, test)} p, {METRICS.get(metric, metric)}"
 
 
 def _differences(table: pd.DataFrame) -> list[str]:
@@ -141,7 +141,10 @@ def _pair(tests: pd.DataFrame) -> dict[str, str]:
 
 
 def permutations(analysis: Analysis) -> page.Rows | None:
-    """Return what permuted labels give: a line a model and way of permuting."""
+    """Return what permuted labels give: a line a model and way of permuting.
+
+    Balanced accuracy, in the table, is nearly the accuracy and not shown.
+    """
     table = analysis.table("permutations")
     if table is None:
         return None
@@ -149,8 +152,8 @@ def permutations(analysis: Analysis) -> page.Rows | None:
     for (model, null), rows in table.groupby(["model", "null"], sort=False):
         record = {"model": model, "null": null}
         record["permutations"] = int(rows["n_permutations"].iloc[0])
-        for row in rows.to_dict("records"):
-            name = METRICS.get(row["metric"], row["metric"].replace("_", " "))
+        for row in rows[rows["metric"].isin(METRICS)].to_dict("records"):
+            name = METRICS[row["metric"]]
             spread = f"{page.text(row['null_mean'])} ({page.text(row['null_sd'])})"
             record[name] = f"{page.text(row['observed'])} against {spread}"
             record[f"p, {name}"] = page.p_value(row["p"])

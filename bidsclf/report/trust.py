@@ -32,6 +32,7 @@ def calibration(analysis: Analysis) -> dict[str, Any] | None:
     return {
         "figures": {name: _reliability(table, name) for name in names},
         "table": _errors(analysis.metrics),
+        "is_done": bool((table["stage"] == "after").any()),
     }
 
 

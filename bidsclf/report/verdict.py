@@ -145,7 +145,8 @@ def _cautions(models: pd.DataFrame, controls: pd.DataFrame) -> Iterator[str]:
     knowing = controls.index[controls["low"] > 0.5]
     if len(knowing):
         named = _listed(f"{c} (AUC {controls.loc[c, 'estimate']:.2f})" for c in knowing)
-        yield f"{named} alone tells the groups apart: part of the score may be that."
+        tells = "alone tells" if len(knowing) == 1 else "each alone tell"
+        yield f"{named} {tells} the groups apart: part of the score may be that."
     if len(models) > 1:
         yield (
             f"It is the best of {len(models)} models, chosen after seeing them all:"

@@ -9,6 +9,7 @@ import pytest
 from bidsclf.evaluate.comparison import comparisons_table
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
+from bidsclf.report import figures
 from bidsclf.report.group import group_page
 
 SITES = ("KKI", "NYU", "UCLA_1", "USM")
@@ -208,6 +209,14 @@ def drawn_study(tmp_path_factory):
     folder = study(tmp_path_factory.mktemp("study"))
     group_page(folder)
     return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave figures blank, for what a page says of its tables."""
+    for name in figures.__all__:
+        if name != "Curve":
+            monkeypatch.setattr(figures, name, lambda *_, **__: "<svg></svg>")
 
 
 @pytest.fixture

@@ -168,3 +168,54 @@ def test_one_person_has_no_spread(tmp_path):
     text = group_page(folder).read_text(encoding="utf-8")
     assert "31.0</td>" in text
     assert "nan" not in text.replace("finance", "")
+
+
+def within(metrics, low):
+    """Add an AUC within sites to metrics.tsv, in place of the measured one."""
+    row = {"model": "fc-svm", "scope": "within site", "group": "all", "metric": "auc"}
+    row |= {"estimate": 0.6, "low": low, "high": 0.7, "method": "delong", "n": 60}
+    others = metrics[metrics["scope"] != "within site"]
+    return pd.concat([others, pd.DataFrame([row])], ignore_index=True)
+
+
+def test_the_auc_within_sites_stands_beside_the_pooled_one(tmp_path):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    metrics = store.read_table(folder / "metrics.tsv")
+    comparisons = store.read_table(folder / "comparisons.tsv")
+    for low, unclear in ((0.55, False), (0.45, True)):
+        answer = judge(within(metrics, low), comparisons, failed={}, scheme="kfold")
+        said = [
+            word for word in answer.sentences if "same site its AUC is 0.60" in word
+        ]
+        assert len(said) == 1
+        assert ("is not clear" in said[0]) == unclear
+
+
+def test_refits_that_do_as_well_on_permuted_labels_take_the_yes_away(tmp_path):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    metrics = store.read_table(folder / "metrics.tsv")
+    comparisons = store.read_table(folder / "comparisons.tsv")
+    null = {"model": "fc-svm", "null": "refit", "metric": "auc", "observed": 0.8}
+    null |= {"null_mean": 0.71, "null_sd": 0.05, "n_permutations": 200}
+    for p, answer in ((0.005, "yes"), (0.2, "no; not clearly above labels permuted")):
+        table = pd.DataFrame(
+            [null | {"p": p}, null | {"p": 1.0, "null": "fixed scores"}]
+        )
+        said = judge(
+            metrics, comparisons, failed={}, scheme="kfold", permutations=table
+        )
+        assert f"every control: {answer}" in said.sentences[0]
+        assert "on 200 sets of labels" in said.sentences[1]
+        assert f"p = {p:.4f}" in said.sentences[1]
+
+
+def test_only_delong_on_the_auc_decides(tmp_path):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    metrics = store.read_table(folder / "metrics.tsv")
+    comparisons = store.read_table(folder / "comparisons.tsv")
+    is_delong = (comparisons["test"] == "delong") & (comparisons["metric"] == "auc")
+    for others, word in ((~is_delong, "yes"), (is_delong, "no")):
+        changed = comparisons.copy()
+        changed.loc[others, "p_holm"] = 1.0
+        said = judge(metrics, changed, failed={}, scheme="kfold")
+        assert f"every control: {word}" in said.sentences[0]

@@ -1,5 +1,7 @@
 """The words on a page: cells, intervals, escaping."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +53,20 @@ def test_a_forgotten_value_is_an_error_and_leaves_no_page(tmp_path):
     with pytest.raises(UndefinedError, match="scans"):
         page.write(tmp_path / "page.html", "participant", values)
     assert not list(tmp_path.iterdir())
+
+
+@given(st.text(alphabet="ab<>&\"'`*# -1.\n", max_size=60))
+def test_prose_lets_no_markup_of_the_text_through(markdown):
+    made = str(page.prose(markdown))
+    known = r"</?(p|h3|ul|ol|li|b|code)>"
+    assert "<" not in re.sub(known, "", made)
+    opened, closed = re.findall(r"<(\w+)>", made), re.findall(r"</(\w+)>", made)
+    assert sorted(opened) == sorted(closed)
+
+
+def test_prose_keeps_paragraphs_and_lists_apart():
+    made = page.prose("# A\n\nOne\ntwo.\n\n- b\n- c\n\n1. d")
+    assert made == (
+        "<h3>A</h3>\n<p>One two.</p>\n"
+        "<ul><li>b</li><li>c</li></ul>\n<ol><li>d</li></ol>"
+    )
