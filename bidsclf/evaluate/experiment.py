@@ -104,10 +104,11 @@ def _against(values: np.ndarray, share: float, chance: float) -> dict[str, float
     if n < 2:
         return cells
     cells["sd"] = sd = float(values.std(ddof=1))
-    cells["p_percentile"] = (np.sum(values <= chance + NO_SPREAD) + 1) / (n + 1)
+    n_below = int(np.sum(values <= chance + NO_SPREAD))
+    cells["p_percentile"] = (n_below + 1) / (n + 1)
     if sd > NO_SPREAD:
         above = values - chance
-        cells["t"] = above.mean() / sd * np.sqrt(n)
+        cells["t"] = float(above.mean() / sd * np.sqrt(n))
         cells["p_t"] = paired_t(above).p
         p = corrected_t(above, share).p
         cells["p_nadeau_bengio"] = p / 2 if above.mean() > 0 else 1 - p / 2
