@@ -33,7 +33,8 @@ def imported(*folders: str) -> set[str]:
     """Names of the distributions, standard library left out."""
     known = packages_distributions()
     modules = {name for folder in folders for name in _modules(ROOT / folder)}
-    others = modules - set(sys.stdlib_module_names) - {"bidsclf"}
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    others = modules - set(sys.stdlib_module_names) - scripts - {"bidsclf"}
     return {plain(known[name][0]) if name in known else name for name in others}
 
 

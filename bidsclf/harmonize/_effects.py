@@ -88,10 +88,9 @@ def learn_curves(
     design = np.hstack([lines, _spline.design(values, found.knots)])
     mean = site_columns.mean(axis=0) @ found.coefficients[:n_sites]
     slopes = found.coefficients[n_sites:]
-    standard = y - design @ slopes
-    spread = np.sqrt(
-        ((standard - found.coefficients[:n_sites][codes]) ** 2).mean(axis=0)
-    )
+    standard = design @ slopes
+    np.subtract(y, standard, out=standard)
+    spread = np.sqrt(_within(standard, codes, found.coefficients[:n_sites]))
     standard -= mean
     standard /= spread
     gamma, delta = site_effects(standard, codes, n_sites)
@@ -104,6 +103,14 @@ def learn_curves(
         "knots": found.knots,
         "alpha": found.alpha,
     }
+
+
+def _within(values: np.ndarray, codes: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return the mean square distance of rows from their site's mean, (F,)."""
+    total = np.zeros(values.shape[1])
+    for site, mean in enumerate(means):
+        total += ((values[codes == site] - mean) ** 2).sum(axis=0)
+    return total / len(values)
 
 
 def site_effects(

@@ -148,12 +148,13 @@ def check_independent(onehot: np.ndarray, coded: np.ndarray, names: list[str]) -
     at = int(tied[0])
     own = np.hstack([onehot, coded[:, [at]]])
     alone = np.abs(np.diag(np.linalg.qr(own, mode="r")))[-1]
-    others = list(dict.fromkeys(name for name in names[:at] if name != names[at]))
     by_site = alone <= COLLINEAR * total[at]
-    found = "the site" if by_site else f"the site and {', '.join(others)}"
+    others = [] if by_site else list(dict.fromkeys(names[:at]))
+    others = [name for name in others if name != names[at]]
+    found = " and ".join(["the site", *others])
     raise InputError(
-        f"covariate {names[at]!r} is collinear: {found} determine(s) it in the training"
-        " rows, so that the effects cannot be told apart. Leave it out of"
+        f"covariate {names[at]!r} is collinear: in the training rows it follows from"
+        f" {found}, so that their effects cannot be told apart. Leave it out of"
         " --covariates."
     )
 
