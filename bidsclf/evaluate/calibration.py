@@ -176,7 +176,6 @@ def reliability_table(predictions: pd.DataFrame) -> pd.DataFrame:
     stages = [("after", predictions)]
     if "raw_score" in predictions:
         raw = predictions.assign(score=predictions["raw_score"])
-        check(raw)
         stages = [("before", raw), *stages]
     else:
         stages = [("before", predictions)]

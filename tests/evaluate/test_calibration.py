@@ -169,5 +169,5 @@ def test_a_person_counts_once_however_many_repeats():
 
 
 def test_a_raw_score_outside_its_range_is_refused():
-    with pytest.raises(InputError, match="1 of 2 scores are outside"):
+    with pytest.raises(InputError, match="1 of 2 values of raw_score are outside"):
         reliability_table(table([0, 1], [0.2, 0.9], raw_score=[0.2, logit(0.9)]))
