@@ -32,7 +32,7 @@ DRAWN = {
         np.array([0.6, 0.62, 0.7]), 0.5, (0.6, 0.7), "accuracy"
     ),
     "flat histogram": lambda: figures.histogram(
-        np.array([0.6, 0.6]), 0.6, (0.6, 0.6), "accuracy"
+        np.array([0.6, np.nextafter(0.6, 1)]), 0.6, (0.6, 0.6), "accuracy"
     ),
     "roc_band": lambda: figures.roc_band(GRID, dict.fromkeys(BANDS, GRID), "ROC"),
     "reliability": lambda: figures.reliability(None, CURVE, "fc-svm"),

@@ -72,23 +72,35 @@ def histogram(
         The central 95 % of ``values``.
     title : str
     """
-    least, most = float(values.min()), float(values.max())
-    n_bars = min(N_BARS, max(5, round(np.sqrt(values.size) * 1.5)))
-    bars = n_bars if most - least > 1e-6 else [least - 0.01, least + 0.01]
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(4.6, 3.3)
         axes.axvspan(*ends, color=BLUE, alpha=0.12, linewidth=0)
-        axes.hist(values, bins=bars, color=BLUE, rwidth=0.92)
+        axes.hist(values, bins=bar_edges(values), color=BLUE, rwidth=0.92)
         axes.axvline(chance, color=RED, linewidth=1.6, linestyle="--")
         axes.margins(y=0.16)
         top = axes.get_ylim()[1]
-        is_left = chance < np.mean([least, most])
+        is_left = chance < values.mean()
         axes.text(chance, top, f" chance {chance:.2f} ", color=RED, va="top",
                   ha="left" if is_left else "right")  # fmt: skip
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="accuracy of a split; shaded: the central 95 %")
         axes.set(ylabel="splits", title=title)
         return svg(figure, f"Histogram: {title}")
+
+
+def bar_edges(values: np.ndarray) -> np.ndarray:
+    """Return the edges of a histogram's bars; one bar for values without spread.
+
+    Examples
+    --------
+    >>> bar_edges(np.array([0.6, np.nextafter(0.6, 1)])).round(2)
+    array([0.59, 0.61])
+    """
+    least, most = float(values.min()), float(values.max())
+    if most - least < 1e-6:
+        return np.array([least - 0.01, most + 0.01])
+    n_bars = min(N_BARS, max(5, round(np.sqrt(values.size) * 1.5)))
+    return np.linspace(least, most, n_bars + 1)
 
 
 def reliability(before: Curve | None, after: Curve | None, title: str) -> str:
