@@ -86,7 +86,11 @@ def _sentence(rows: pd.DataFrame) -> tuple[bool, str]:
     elif hidden:
         end = "No more of the site shows than by chance, to a straight line"
     else:
-        end = "Part of the site still shows"
+        end = (
+            "Part of the site still shows: counting each site alike,"
+            f" {last['balanced_accuracy']:.0%} are right where chance gives"
+            f" {1 / last['n_sites']:.0%}"
+        )
     return hidden, f"{said} {end}."
 
 

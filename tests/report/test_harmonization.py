@@ -35,6 +35,7 @@ def test_a_site_that_still_shows_is_said(own_study):
 def test_small_sites_that_are_known_count_although_the_accuracy_is_low(own_study):
     said = summary(screened(own_study, balanced_accuracy=0.5))
     assert "Part of the site still shows" in said.sentences[0]
+    assert "50% are right where chance gives 25%" in said.sentences[0]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -36,7 +36,8 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray, str]]) -> str:
                       linestyle="--" if dashed else "-")  # fmt: skip
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), title="ROC, pooled out of fold")
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.85,
+                    edgecolor="none")  # fmt: skip
         return svg(figure, "ROC curves of every model")
 
 
