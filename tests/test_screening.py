@@ -52,6 +52,16 @@ def test_combat_hides_the_site_that_was_plain_before():
     assert notes == []
 
 
+@pytest.mark.parametrize("method", ["combat", "combat-gam", "covbat"])
+def test_every_harmonizer_can_be_screened(method):
+    x, rows, traits, people = study()
+    traits = traits.assign(age=np.random.default_rng(1).uniform(6, 60, len(x)))
+    how = partial(make, HarmonizeConfig(method=method))
+    before, after = screened(x, rows, traits, people, how)[0]["sites"]["accuracy"]
+    assert before == 1
+    assert after < 0.55
+
+
 def test_noise_has_no_site():
     tables, _ = screened(*study((60, 60), effect=0.0), make_harmonizer=None)
     found = tables["sites"].iloc[0]
