@@ -9,7 +9,7 @@ import pandas as pd
 
 from bidsclf.cohort.table import OURS, Cohort
 from bidsclf.config import CohortConfig
-from bidsclf.errors import NothingMatched
+from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files.agreement import common_preprocessing, common_regions
 from bidsclf.files.choice import choose_scans, scans_of
 from bidsclf.files.damage import damaged
@@ -34,9 +34,6 @@ from bidsclf.files.traits import (
 NO_SITE = "none"  # --site-column none: one site for all
 
 
-NO_SITE = "none"  # --site-column none: one site for all
-
-
 def build_cohort(out: Path, config: CohortConfig) -> Cohort:
     """Join the features in ``out``, the root of seam 1, with its participants.tsv.
 
@@ -48,12 +45,14 @@ def build_cohort(out: Path, config: CohortConfig) -> Cohort:
     Raises
     ------
     ConfigError
-        A column or value is not there, or a choice is open.
+        A column or value is not there, a choice is open, or a covariate is the
+        target under another name.
     NothingMatched
         Nobody has both features and a target; the message says why.
     InputError
         participants.tsv or the features are not one study: duplicate rows, one
-        class, other regions or preprocessing.
+        class, other regions or preprocessing; or a covariate has missing cells,
+        one value, or no clear kind, or --match finds no pair.
     """
     people = read_people(out, _looked_up(config), (*config.covariates, *TRAITS["age"]))
     label = column_of(people, config.target, "--target")
@@ -81,7 +80,7 @@ def build_cohort(out: Path, config: CohortConfig) -> Cohort:
     people = people.drop(columns=asked & set(OURS) & set(people))
     people = _with_ours(people, label, site, group)
     cohort = _join(people, files, reasons, config.runs, chosen)
-    return _judged(_typed(cohort, traits), config)
+    return _judged(cohort, traits, config)
 
 
 def _looked_up(config: CohortConfig) -> list[str]:
@@ -102,7 +101,7 @@ def _typed(cohort: Cohort, traits: pd.DataFrame) -> Cohort:
     return replace(cohort, traits=typed)
 
 
-def _judged(cohort: Cohort, config: CohortConfig) -> Cohort:
+def _judged(cohort: Cohort, traits: pd.DataFrame, config: CohortConfig) -> Cohort:
     """Say which label is 1, match, and refuse covariates that cannot be used."""
     named = cohort.people["label"]
     labels = two_labels(named, config.target, config.positive_label)
@@ -110,6 +109,7 @@ def _judged(cohort: Cohort, config: CohortConfig) -> Cohort:
     cohort = replace(cohort, labels=labels, people=people)
     if config.match:
         cohort = cohort.without(unmatched(cohort.people))
+    cohort = _typed(cohort, traits)
     check_covariates(
         cohort.traits.set_index(cohort.people[ID]),
         cohort.people["label"].rename(config.target),
@@ -139,9 +139,17 @@ def load_people(out: Path, config: CohortConfig) -> Cohort:
     Raises
     ------
     ConfigError, NothingMatched, InputError
-        As ``build_cohort``; InputError too where a covariate has no column.
+        As ``build_cohort``; InputError too where a covariate has no column, or
+        a table is damaged: nobody is left out of a prediction unsaid.
     """
     files, chosen = choose_scans(out, config)
+    if broken := damaged(scans_of(files)):
+        who = files[ID].iloc[[*broken]]
+        raise InputError(
+            f"{len(set(who))} people have a table that cannot be read: {listed(who)}"
+            f" ({next(iter(broken.values()))}). Run the participant level again for"
+            " them, or name the others with --participant-label."
+        )
     people = files[[ID]].drop_duplicates()
     if (out / "participants.tsv").exists():
         text = [config.site_column, *TRAITS["sex"]]

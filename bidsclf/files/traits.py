@@ -125,7 +125,8 @@ def check_covariates(
     Raises
     ------
     InputError
-        A cell is missing, or a covariate has one value only.
+        A cell is missing, a covariate has one value only, or it is text that
+        differs between most people.
     ConfigError
         A covariate is the target under another name.
     """
@@ -145,7 +146,22 @@ def check_covariates(
                 f"covariate {name!r} has {shown} among {len(traits)} people; it"
                 " explains nothing. Leave it out of --covariates."
             )
+        _refuse_free_text(values)
         _refuse_target(values, label.set_axis(traits.index)[values.index])
+
+
+def _refuse_free_text(values: pd.Series) -> None:
+    """Refuse text of too many values to be categories: numbers with a slip, often."""
+    n_levels = values.nunique()
+    if values.dtype != object or n_levels <= max(MOST_LEVELS, len(values) / 2):
+        return
+    words = values[~np.isfinite(pd.to_numeric(values, errors="coerce"))].unique()
+    raise InputError(
+        f"covariate {values.name!r} is text with {n_levels} values among"
+        f" {len(values)} people; cells that are no numbers are"
+        f" {', '.join(map(repr, words[:3]))}. Expected finite numbers"
+        " in all cells, or a few categories. Mend the column, or leave it out."
+    )
 
 
 def _refuse_target(values: pd.Series, label: pd.Series) -> None:

@@ -59,9 +59,22 @@ def test_the_order_of_the_table_says_nothing(seed):
     assert unmatched(people) == unmatched(shuffled)
 
 
-def test_of_equal_ages_the_first_by_id_are_kept():
-    people = crowd(0, n=6, n_sites=1).assign(y=[0, 0, 0, 0, 1, 1], Age=10)
-    assert sorted(unmatched(people)) == ["sub-02", "sub-03"]
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**16))
+def test_of_equally_near_pairs_the_first_by_id_are_kept(seed):
+    people = crowd(seed, n=7, n_sites=1).assign(Age=lambda p: p["Age"] // 5)
+    if people["y"].nunique() < 2:
+        return
+    patients, controls = (people.index[people["y"] == y] for y in (1, 0))
+    few, many = sorted([patients, controls], key=len)
+    ages = people["Age"].to_numpy()
+    ways = [
+        (np.abs(ages[few] - ages[list(way)]).sum(), sum(way))
+        for way in permutations(many, len(few))
+    ]
+    reasons = unmatched(people)
+    kept = [at for at in many if people["participant_id"][at] not in reasons]
+    assert sum(kept) == min(ways)[1]
 
 
 def test_everyone_left_out_is_told_why():

@@ -67,6 +67,8 @@ def test_gaps_are_an_error_unless_they_are_to_be_filled():
         ),
         (["td", "hf"] * 10, ConfigError, "hf is always autism, td is always control"),
         (["td", "a", "td", "b"] * 5, ConfigError, "a is always autism, b is always"),
+        (["12,5", *map(str, range(19))], InputError, r"20 values .*are '12,5'\. Exp"),
+        (["inf", *map(str, range(19))], InputError, "no numbers are 'inf'"),
         ([None, 3, None, 4] * 5, ConfigError, "filled only for people with diagnosis"),
     ],
 )
