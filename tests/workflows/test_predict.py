@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bidsclf.config import AnalysisConfig, CohortConfig, Config, FoldConfig, RunConfig
+from bidsclf.config import (
+    AnalysisConfig,
+    CohortConfig,
+    Config,
+    FoldConfig,
+    HarmonizeConfig,
+    RunConfig,
+)
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files import store
 from bidsclf.workflows import _persons
@@ -201,6 +208,97 @@ def test_the_columns_say_what_a_score_and_a_label_are(trained, tmp_path, write_p
     assert run_predict(config_of(tmp_path, trained)) == 0
     said = store.read_json(tmp_path / "derivatives" / "new" / "predictions.json")
     assert "0.5 is the decision boundary" in said["score"]["Description"]
-    assert "before calibration" in said["raw_score"]["Description"].lower()
+    assert "before the temperature" in said["raw_score"]["Description"]
     assert "identity" in said["harmonized"]["Description"]
     assert "not a diagnosis" in said["label"]["Description"]
+
+
+@pytest.fixture(scope="module")
+def harmonized(write_people, tmp_path_factory):
+    """A study with a model that harmonizes for site and age."""
+    out = tmp_path_factory.mktemp("harmonized")
+    write_people(out, [f"{n:02d}" for n in range(24)])
+    config = Config(
+        bids_dir=out,
+        output_dir=out,
+        level="group",
+        cohort=CohortConfig(covariates=("age",)),
+        folds=FoldConfig(n_folds=2),
+        harmonize=HarmonizeConfig(method="combat"),
+        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
+    )
+    assert run_group(config) == 0
+    assert (out / FINAL / "harmonizer.safetensors").exists()
+    return out
+
+
+def new_table(write_people, out, n=8, **columns):
+    """Write new people whose table has these columns changed; None drops one."""
+    table = write_people(out, [f"{n:02d}" for n in range(60, 60 + n)], seed=7)
+    table = table.drop(columns=[name for name in columns if columns[name] is None])
+    table = table.assign(**{k: v for k, v in columns.items() if v is not None})
+    table.to_csv(out / "participants.tsv", sep="\t", index=False, na_rep="n/a")
+    return table
+
+
+def test_a_harmonizing_model_harmonizes_one_new_person(
+    harmonized, tmp_path, write_people
+):
+    truth = new_table(write_people, tmp_path / "all")
+    assert run_predict(config_of(tmp_path / "all", harmonized)) == 0
+    found = predictions(tmp_path / "all")
+    assert set(found["harmonized"]) == {"site"}
+    assert (found["label"] == truth["diagnosis"]).mean() > 0.7
+    new_table(write_people, tmp_path / "one")
+    alone = config_of(tmp_path / "one", harmonized)
+    cohort = replace(alone.cohort, participant_label=("63",))
+    assert run_predict(replace(alone, cohort=cohort)) == 0
+    one = predictions(tmp_path / "one").iloc[0]
+    expected = found.set_index("participant_id").loc["sub-63"]
+    assert one["score"] == pytest.approx(expected["score"], rel=1e-6)
+    assert one["raw_score"] == pytest.approx(expected["raw_score"], rel=1e-6)
+
+
+def test_an_unseen_site_follows_the_policy_that_is_asked_for(
+    harmonized, tmp_path, write_people
+):
+    new_table(write_people, tmp_path, site=["A"] * 4 + ["Z"] * 4)
+    config = config_of(tmp_path, harmonized)
+    with pytest.raises(InputError, match=r"site 'Z' .*--harmonize-unseen identity"):
+        run_predict(config)
+    for policy in ("identity", "batch"):
+        asked = replace(
+            config,
+            harmonize=HarmonizeConfig(unseen=policy),
+            analysis=AnalysisConfig(analysis_id=policy, device="cpu"),
+        )
+        assert run_predict(asked) == 0
+        path = tmp_path / "derivatives" / policy / "predictions.tsv"
+        found = store.read_table(path, text=("participant_id", "site"))
+        assert found["harmonized"].tolist() == ["site"] * 4 + [policy] * 4
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("age", None, "age"),
+        ("age", [20.0, np.nan, *[30.0] * 6], r"sub-61 \(age\)"),
+        ("site", [*"AAAABBB", np.nan], r"sub-67 \(site\)"),
+        ("site", None, r"sub-60 \(site\), .* and 3 more"),
+    ],
+)
+def test_what_a_harmonizing_model_needs_is_named(
+    harmonized, tmp_path, write_people, column, values, message
+):
+    new_table(write_people, tmp_path, **{column: values})
+    with pytest.raises(InputError, match=message):
+        run_predict(config_of(tmp_path, harmonized))
+
+
+def test_predict_takes_no_harmonization_of_its_own(trained, harmonized, tmp_path):
+    config = config_of(tmp_path, harmonized)
+    with pytest.raises(ConfigError, match="--harmonize combat is for the group level"):
+        run_predict(replace(config, harmonize=HarmonizeConfig(method="combat")))
+    config = config_of(tmp_path, trained)
+    with pytest.raises(ConfigError, match="was fitted without harmonization"):
+        run_predict(replace(config, harmonize=HarmonizeConfig(unseen="batch")))
