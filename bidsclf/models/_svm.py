@@ -9,9 +9,10 @@ from sklearn.svm import SVC
 TOLERANCE = 1e-7  # of libsvm's conditions of optimality
 SLACK = 1e-9  # of ours, relative: rounding must not keep the sets moving
 LEAST_EIGENVALUE = 1e-6  # of the largest: an inverse is then good to ten digits
-MAX_STEPS = 40  # real edges take four
+MAX_STEPS = 12  # of one search; real edges take four
+MAX_HALVINGS = 12  # of the way to the next cost, where a search does not settle
 Solution = tuple[np.ndarray, float]
-BELOW, LOWER, INSIDE, UPPER, ABOVE = range(5)  # a decision value and the margins
+BELOW, LOWER, INSIDE, UPPER, ABOVE = range(5)  # of a value and the margins; odd: on
 
 
 def svm(kernel: np.ndarray, y: np.ndarray, costs: list[float]) -> list[Solution]:
@@ -153,13 +154,14 @@ def active_set(
             dual = cost * (pull[1] - pull[0])
             intercept = intercept_of(cost * at_bound[own], truth)
         elif _has_bound(place, pull):
-            if not ((place == LOWER) | (place == UPPER)).any():
-                place = _first_guess(cost * at_bound, pull)
-            found = _settle(shared, cost * pull, place)
+            start = max(2 / spread, *costs[: len(solutions)], 0.0)
+            found = _reach(shared, pull, place, start, cost)
             if found is None:
                 part, left = np.ix_(own, own), costs[len(solutions) :]
                 return solutions + svm(shared.kernel[part], truth, left)
             dual, intercept, place = found
+            if not (place % 2).any():  # nobody stands on a margin and fixes it
+                intercept = intercept_of((shared.kernel @ dual)[own], truth)
         solutions.append((dual[own] * share, intercept))
     return solutions
 
@@ -170,13 +172,24 @@ def _has_bound(place: np.ndarray, pull: np.ndarray) -> bool:
     return bool(at_bound.any())
 
 
-def _first_guess(values: np.ndarray, pull: np.ndarray) -> np.ndarray:
-    """Return places for when, all at their bound, some rows pass their margin."""
-    values = values - (values[pull[1] > 0].max() + values[pull[0] > 0].min()) / 2
-    place = np.full(len(values), INSIDE)
-    place[(pull[0] > 0) & (values < -1)] = LOWER
-    place[(pull[1] > 0) & (values > 1)] = UPPER
-    return place
+def _reach(
+    shared: Frame, pull: np.ndarray, place: np.ndarray, start: float, cost: float
+) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """Return what ``_settle`` finds at a cost, from the places at a smaller one.
+
+    A search that does not settle is tried half of the way, in the logarithm of
+    the cost: near enough, a few rows move and it does. None after many halvings.
+    """
+    found, ahead = None, [cost]
+    while ahead:
+        found = _settle(shared, ahead[-1] * pull, place)
+        if found is not None:
+            place, start = found[2], ahead.pop()
+        elif len(ahead) > MAX_HALVINGS:
+            return None
+        else:
+            ahead.append(float(np.sqrt(start * ahead[-1])))
+    return found
 
 
 def _settle(
@@ -201,10 +214,15 @@ def _settle(
         [lower + SLACK, slack - steps[1], upper + SLACK, slack - steps[2], never]
     )
     for _ in range(MAX_STEPS):
-        is_free = (place == LOWER) | (place == UPPER)
-        if not is_free.any():
+        is_free, known = place % 2 == 1, steps[place // 2, rows]
+        if is_free.any():
+            dual, values = _solve(shared, known, place, is_free)
+        elif abs(known.sum()) <= slack.sum():
+            dual, values = known, shared.kernel @ known  # any intercept between does
+            low, high = least[place, rows] - values, most[place, rows] - values
+            values += (low.max() + high.min()) / 2
+        else:
             return None
-        dual, values = _solve(shared, steps[place // 2, rows], place, is_free)
         judged = np.where(is_free, -dual, values)
         moved = place + (judged > most[place, rows]) - (judged < least[place, rows])
         if (moved == place).all():
@@ -231,9 +249,10 @@ def _solve(
         intercept = (solved[:, 0].sum() + dual.sum()) / solved[:, 1].sum()
         dual[free] = solved[:, 0] - intercept * solved[:, 1]
         return dual, kernel @ dual + intercept
-    wanted = dual[known] - (shared.projected @ values)[known]
-    part = shared.projected[np.ix_(known, known)].T
-    _, values[known], _ = dposv(part, wanted, overwrite_a=1)
+    if len(known):
+        wanted = dual[known] - (shared.projected @ values)[known]
+        part = shared.projected[np.ix_(known, known)].T
+        _, values[known], _ = dposv(part, wanted, overwrite_a=1)
     dual[free] = (shared.projected @ values)[free]
     return dual, values
 
