@@ -1,7 +1,8 @@
 """Harmonizers against neuroHarmonize: 870 people, 6,670 features, ten sites.
 
-neuroHarmonize's GAM is timed on some of the features and scaled to all. Also: ComBat learned and applied in turn
-with neuroHarmonize's own, and one person harmonized by each method.
+neuroHarmonize's GAM is timed on some of the features and scaled to all. Also:
+ComBat learned and applied in turn with neuroHarmonize's own, and one person
+harmonized by each method.
 
     OMP_NUM_THREADS=1 python benchmarks/harmonize.py
 """
