@@ -30,7 +30,7 @@ def check(predictions: pd.DataFrame) -> None:
             f" {absent}; they need {', '.join(COLUMNS)}. Run the group level again."
         )
     people = predictions["participant_id"]
-    for column in {"score", "raw_score"} & set(predictions):
+    for column in predictions.columns.intersection(["score", "raw_score"]):
         share = pd.to_numeric(predictions[column], errors="coerce")
         bad = ~share.between(0, 1)  # also true for NaN
         if bad.any():
