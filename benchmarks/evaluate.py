@@ -65,8 +65,8 @@ def predicted(people: pd.DataFrame, folds: list[Fold], n_models: int) -> pd.Data
                 repeat=fold.repeat,
                 fold=fold.fold,
                 truth=y,
-                score=scaled(raw, 1.5),
-                raw_score=raw,
+                score=raw,
+                probability=scaled(raw, 1.5),
                 harmonized="none",
             )
             parts.append(frame)

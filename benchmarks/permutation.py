@@ -40,7 +40,7 @@ def gap(x: object, labels: np.ndarray, fold: Fold, scores: np.ndarray) -> float:
     rows, largest = np.arange(labels.shape[1]), 0.0
     for y, found in zip(labels, scores, strict=True):
         fitted = fit_fold(x, y.astype(int), rows, fold, Recipe(variant=NAME))
-        largest = max(largest, float(np.abs(fitted.raw_scores - found).max()))
+        largest = max(largest, float(np.abs(fitted.scores - found).max()))
     return largest
 
 

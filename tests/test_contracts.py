@@ -120,9 +120,9 @@ def test_a_bundle_predicts_the_same_and_holds_no_pickle(name, tmp_path):
     save_bundle(tmp_path, result.fitted, variant=name, context={"labels": {"0": "a"}})
     again, described = load_bundle(tmp_path)
     x = take(prepared(name, loaded), FOLD.test)
-    scores, raw, _ = score_people(again, x, np.arange(6), 6)
-    np.testing.assert_array_equal(raw, result.raw_scores)
+    scores, told, _ = score_people(again, x, np.arange(6), 6)
     np.testing.assert_array_equal(scores, result.scores)
+    np.testing.assert_array_equal(told, result.probabilities)
     assert described["variant"] == name
     assert described["context"] == {"labels": {"0": "a"}}
     files = {path.name for path in Path(tmp_path).rglob("*")}
@@ -136,9 +136,7 @@ def test_one_person_scores_as_in_a_crowd(name):
     for row in FOLD.test:
         alone = prepared(name, take(loaded, np.array([row])))
         score = result.model.predict_score(alone)
-        np.testing.assert_allclose(
-            score, result.raw_scores[[row]], rtol=1e-5, atol=1e-7
-        )
+        np.testing.assert_allclose(score, result.scores[[row]], rtol=1e-5, atol=1e-7)
 
 
 def test_the_order_of_people_does_not_matter(name):
@@ -174,7 +172,7 @@ def test_rows_of_one_person_are_averaged(name):
     rows = np.repeat(ALL, 2)
     result = fit_fold(prepared(name, twice), Y, rows, FOLD, Recipe(variant=name))
     each = result.model.predict_score(prepared(name, take(loaded, FOLD.test)))
-    np.testing.assert_allclose(result.raw_scores, each, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(result.scores, each, rtol=1e-5, atol=1e-7)
 
 
 def test_one_class_is_refused_with_the_place_and_the_counts(name):

@@ -85,7 +85,7 @@ def test_a_model_without_held_out_rows_is_not_calibrated(spy):
     result = fit_fold(x, Y, rows, FOLD, Recipe(variant="spy"))
     assert result.temperature is None
     assert result.notes["temperature"] is None
-    np.testing.assert_array_equal(result.scores, result.raw_scores)
+    np.testing.assert_array_equal(result.probabilities, result.scores)
 
 
 def test_permuted_labels_reach_every_fit_with_the_same_seed(spy):
@@ -105,9 +105,8 @@ def test_permuted_labels_reach_every_fit_with_the_same_seed(spy):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bidsclf.crossval.fold.find", lambda name: made)
         found = permute_fold(x, labels, rows, FOLD, Recipe(variant="spy"))
-        each = [
-            fit_fold(x, y, rows, FOLD, Recipe(variant="spy")).raw_scores for y in labels
-        ]
+        recipe = Recipe(variant="spy")
+        each = [fit_fold(x, y, rows, FOLD, recipe).scores for y in labels]
     np.testing.assert_allclose(found, each)
     assert len({one.seed for one in Voter.made}) == 1
 
@@ -156,9 +155,9 @@ def test_a_bundle_is_self_contained_and_replaces_the_one_before(tmp_path):
     x, result, path = bundle(tmp_path / "final")
     bundle(tmp_path / "final")
     fitted, described = load_bundle(tmp_path / "final")
-    scores, raw, harmonized = score_people(fitted, x[[3, 0]], np.arange(2), 2)
-    np.testing.assert_array_equal(raw, result.raw_scores)
+    scores, told, harmonized = score_people(fitted, x[[3, 0]], np.arange(2), 2)
     np.testing.assert_array_equal(scores, result.scores)
+    np.testing.assert_array_equal(told, result.probabilities)
     assert harmonized.tolist() == ["none", "none"]
     assert described == json.loads(path.read_text())
     assert described["context"]["labels"]["1"] == "autism"

@@ -116,7 +116,7 @@ def test_no_fitted_number_knows_a_test_row_or_a_test_label(
     y[fold.test] = 1 - y[fold.test]
     traits.loc[fold.test, "age"] += 200
     there = fit(method, scheme, model, x=x, y=y, traits=traits)
-    assert not np.array_equal(here.raw_scores, there.raw_scores)
+    assert not np.array_equal(here.scores, there.scores)
     one = written(tmp_path / "here", model, here)
     two = written(tmp_path / "there", model, there)
     assert set(one) == {"model.json", "model.safetensors", "harmonizer.safetensors"}
@@ -168,10 +168,11 @@ def test_a_bundle_harmonizes_and_scores_one_new_person(method, scheme, model, tm
     rows = fold.test if scheme == "loso-batch" else fold.test[[1]]
     x = prepared(model, loaded(find(model).input)[rows])
     traits = TRAITS.iloc[rows].reset_index(drop=True)
-    scores, raw, how = score_people(fitted, x, np.arange(len(rows)), len(rows), traits)
+    scores, told, how = score_people(fitted, x, np.arange(len(rows)), len(rows), traits)
     place = np.searchsorted(fold.test, rows)
-    np.testing.assert_allclose(raw, here.raw_scores[place], rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(scores, here.scores[place], rtol=1e-5, atol=1e-8)
+    close = {"rtol": 1e-5, "atol": 1e-8}
+    np.testing.assert_allclose(scores, here.scores[place], **close)
+    np.testing.assert_allclose(told, here.probabilities[place], **close)
     policy = SCHEMES[scheme][1]
     assert set(how) == {"site" if policy == "refuse" else policy}
     assert how.tolist() == here.harmonized[place].tolist()
@@ -181,15 +182,15 @@ def test_covariances_stay_positive_definite_through_harmonization():
     result = fit("combat", "kfold", "fc-svm-tangent")
     assert np.isfinite(result.scores).all()
     plain = fit("none", "kfold", "fc-svm-tangent")
-    assert not np.array_equal(plain.raw_scores, result.raw_scores)
+    assert not np.array_equal(plain.scores, result.scores)
     assert set(plain.harmonized) == {"none"}
 
 
-def test_scores_are_calibrated_on_inner_folds_alone():
+def test_probabilities_are_calibrated_on_inner_folds_alone():
     result = fit("combat", "kfold", "fc-svm")
-    expected = expit(logit(result.raw_scores) / result.temperature)
-    np.testing.assert_allclose(result.scores, expected, rtol=1e-12)
-    assert ((result.scores > 0.5) == (result.raw_scores > 0.5)).all()
+    expected = expit(logit(result.scores) / result.temperature)
+    np.testing.assert_allclose(result.probabilities, expected, rtol=1e-12)
+    assert ((result.probabilities > 0.5) == (result.scores > 0.5)).all()
     logits, truth = result.model.held_out()
     assert len(logits) == N - len(fold_of("kfold").test)
     assert result.temperature == pytest.approx(temperature(logits, truth), rel=1e-6)
@@ -266,7 +267,7 @@ def test_the_true_labels_among_permuted_ones_score_as_the_fit_does(
     for labels, found in zip((Y, other), scores, strict=True):
         fitted = fit_fold(x, labels, ALL, fold, recipe, traits=TRAITS)
         gap = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-6, "atol": 1e-7}
-        np.testing.assert_allclose(found, fitted.raw_scores, **gap)
+        np.testing.assert_allclose(found, fitted.scores, **gap)
 
 
 def test_runs_of_a_person_are_averaged_under_permutation():
@@ -275,7 +276,7 @@ def test_runs_of_a_person_are_averaged_under_permutation():
     recipe = recipe_of("combat", "kfold", "fc-svm")
     found = permute_fold(x, Y[None], rows, fold, recipe, traits=TRAITS)
     fitted = fit_fold(x, Y, rows, fold, recipe, traits=TRAITS)
-    np.testing.assert_allclose(found[0], fitted.raw_scores, rtol=1e-6)
+    np.testing.assert_allclose(found[0], fitted.scores, rtol=1e-6)
 
 
 def test_an_unseen_site_is_refused_with_the_place():

@@ -28,7 +28,7 @@ class Fitted:
     covariates : tuple of str
         Columns that the harmonizer asks for, beside the site.
     temperature : float or None
-        Scores are calibrated with it; None leaves them as they are.
+        Makes probabilities of scores; None leaves them as they are.
     """
 
     model: Classifier
@@ -36,9 +36,9 @@ class Fitted:
     covariates: tuple[str, ...] = ()
     temperature: float | None = None
 
-    def calibrated(self, raw: np.ndarray) -> np.ndarray:
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return scores after temperature scaling, shape as given."""
-        return raw if self.temperature is None else scaled(raw, self.temperature)
+        return scores if self.temperature is None else scaled(scores, self.temperature)
 
 
 def score_people(
@@ -63,8 +63,8 @@ def score_people(
 
     Returns
     -------
-    scores, raw_scores : float64 arrays of shape (n_people,)
-        With and without calibration; NaN for who has no row.
+    scores, probabilities : float64 arrays of shape (n_people,)
+        The model's own, and calibrated; NaN for who has no row.
     harmonized : object array of shape (n_people,)
         'none', 'site', 'identity' or 'batch'.
 
@@ -80,8 +80,8 @@ def score_people(
         features = fitted.harmonizer.apply(to_features(x), sites, covariates)
         x = from_features(x, features, has_products=False)
         harmonized[rows] = fitted.harmonizer.handling(sites)
-    raw = predict_people(fitted.model, x, rows, n_people)
-    return fitted.calibrated(raw), raw, harmonized
+    scores = predict_people(fitted.model, x, rows, n_people)
+    return scores, fitted.probabilities(scores), harmonized
 
 
 def predict_people(

@@ -70,10 +70,12 @@ class FitResult:
     Attributes
     ----------
     scores : float64 array of shape (n_test_people,)
-        In the order of ``fold.test``; the mean over a person's rows, calibrated
-        by a temperature found on training people.
-    raw_scores : float64 array of shape (n_test_people,)
-        Before calibration.
+        In the order of ``fold.test``; the mean over a person's rows. Every fold
+        judges on the same scale.
+    probabilities : float64 array of shape (n_test_people,)
+        Scores calibrated by a temperature found on training people, which each
+        fold has its own of: they rank people of one fold as scores do, people
+        of several folds not quite.
     harmonized : object array of shape (n_test_people,)
         'none', 'site', 'identity' or 'batch'.
     fitted : Fitted
@@ -83,7 +85,7 @@ class FitResult:
     """
 
     scores: np.ndarray
-    raw_scores: np.ndarray
+    probabilities: np.ndarray
     harmonized: np.ndarray
     fitted: Fitted
     notes: dict[str, Any] = field(default_factory=dict)
@@ -145,7 +147,8 @@ def fit_fold(
         people, part = rows[ready.source], ready.parts
         _learn(model, ready, y[people], _groups(traits, len(y))[people])
         test = people[part.test]
-        raw = predict_people(model, take(ready.x, part.test), test, len(y))[fold.test]
+        scores = predict_people(model, take(ready.x, part.test), test, len(y))
+        scores = scores[fold.test]
         fitted = Fitted(
             model, ready.harmonizer, _covariates(ready, traits), _temperature(model)
         )
@@ -155,7 +158,8 @@ def fit_fold(
     notes = model.notes() | {"temperature": fitted.temperature}
     if ready.harmonizer is not None:
         notes["harmonizer"] = ready.harmonizer.notes()
-    return FitResult(fitted.calibrated(raw), raw, handled[fold.test], fitted, notes)
+    told, handling = fitted.probabilities(scores), handled[fold.test]
+    return FitResult(scores, told, handling, fitted, notes)
 
 
 def permute_fold(
@@ -180,8 +184,8 @@ def permute_fold(
 
     Returns
     -------
-    raw_scores : float64 array of shape (m, n_test_people)
-        In the order of ``fold.test``; not calibrated.
+    scores : float64 array of shape (m, n_test_people)
+        In the order of ``fold.test``.
 
     Raises
     ------

@@ -157,15 +157,15 @@ def reliability_table(predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     predictions : DataFrame
-        Rows of predictions.tsv. A person's score is the mean over repeats.
+        Rows of predictions.tsv. A person's value is the mean over repeats.
 
     Returns
     -------
     reliability : DataFrame
         model, stage, bin_low, bin_high, n (people), mean_score, share_positive,
-        low, high (95 %, Wilson). The stage 'before' is ``raw_score``, 'after'
-        is ``score``; scores of a table without ``raw_score`` had no temperature
-        and are 'before'. An empty bin has no row; a score of 1 is in the last.
+        low, high (95 %, Wilson). The stage 'before' is ``score``, 'after' is
+        ``probability``, where the table has it; mean_score is that of the stage.
+        An empty bin has no row; a value of 1 is in the last.
 
     Raises
     ------
@@ -173,23 +173,23 @@ def reliability_table(predictions: pd.DataFrame) -> pd.DataFrame:
         The table is not one of predictions.
     """
     check(predictions)
-    stages = [("after", predictions)]
-    if "raw_score" in predictions:
-        raw = predictions.assign(score=predictions["raw_score"])
-        stages = [("before", raw), *stages]
-    else:
-        stages = [("before", predictions)]
+    stages = {"before": "score"}
+    if "probability" in predictions:
+        stages["after"] = "probability"
+    pooled = pool(predictions)
     parts = [
-        _bins(rows).assign(model=model, stage=stage)
-        for stage, table in stages
-        for model, rows in pool(table).groupby("model", sort=False)
+        _bins(rows[name].to_numpy(), rows["truth"].to_numpy(int)).assign(
+            model=model, stage=stage
+        )
+        for stage, name in stages.items()
+        for model, rows in pooled.groupby("model", sort=False)
     ]
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
-def _bins(rows: pd.DataFrame) -> pd.DataFrame:
-    at = np.minimum((rows["score"] * N_BINS).astype(int), N_BINS - 1)
-    found = rows.groupby(at)
+def _bins(share: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    at = np.minimum((share * N_BINS).astype(int), N_BINS - 1)
+    found = pd.DataFrame({"share": share, "truth": truth}).groupby(at)
     n, n_positive = found.size(), found["truth"].sum()
     low, high = wilson(n_positive.to_numpy(), n.to_numpy())
     return pd.DataFrame(
@@ -197,7 +197,7 @@ def _bins(rows: pd.DataFrame) -> pd.DataFrame:
             "bin_low": n.index / N_BINS,
             "bin_high": (n.index + 1) / N_BINS,
             "n": n.to_numpy(),
-            "mean_score": found["score"].mean().to_numpy(),
+            "mean_score": found["share"].mean().to_numpy(),
             "share_positive": (n_positive / n).to_numpy(),
             "low": low,
             "high": high,

@@ -27,14 +27,15 @@ class Tally:
     Attributes
     ----------
     truth : bool array of shape (n_people,)
-    score : float array of shape (n_people,)
-        In [0, 1].
+    score, probability : float arrays of shape (n_people,)
+        In [0, 1]; ranks and calls are of the score.
     counts : float array of shape (n_draws, n_people)
         How often each person counts in each draw.
     """
 
     truth: np.ndarray
     score: np.ndarray
+    probability: np.ndarray
     counts: np.ndarray
 
     def total(self, values: np.ndarray) -> np.ndarray:
@@ -129,17 +130,17 @@ def _f1(t: Tally) -> np.ndarray:
 
 
 def _brier(t: Tally) -> np.ndarray:
-    return t.total((t.score - t.truth) ** 2) / t.n
+    return t.total((t.probability - t.truth) ** 2) / t.n
 
 
 def _ece(t: Tally) -> np.ndarray:
-    at = np.minimum((t.score * N_BINS).astype(int), N_BINS - 1)
-    members = np.eye(N_BINS)[at] * (t.truth - t.score)[:, None]
+    at = np.minimum((t.probability * N_BINS).astype(int), N_BINS - 1)
+    members = np.eye(N_BINS)[at] * (t.truth - t.probability)[:, None]
     return np.abs(t.counts @ members).sum(axis=1) / t.n
 
 
 def _log_loss(t: Tally) -> np.ndarray:
-    right = np.where(t.truth, t.score, 1 - t.score)
+    right = np.where(t.truth, t.probability, 1 - t.probability)
     return t.total(-np.log(np.clip(right, FLOOR, 1 - FLOOR))) / t.n
 
 
@@ -159,7 +160,11 @@ METRICS: dict[str, Callable[[Tally], np.ndarray]] = {
 
 
 def measure(
-    truth: np.ndarray, score: np.ndarray, counts: np.ndarray | None = None
+    truth: np.ndarray,
+    score: np.ndarray,
+    counts: np.ndarray | None = None,
+    *,
+    probability: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return every metric of scores in [0, 1] against 0/1 truth.
 
@@ -168,12 +173,14 @@ def measure(
     truth, score : arrays of shape (n_people,)
     counts : array of shape (n_draws, n_people), optional
         How often each person counts in each draw; default each person once.
+    probability : array of shape (n_people,), optional
+        What Brier score, calibration error and log loss judge; default the score.
 
     Returns
     -------
     metrics : dict of float64 arrays of shape (n_draws,)
         Dimensionless. A score of 0.5 or more is called positive; the
-        calibration error (ece) has ten bins of equal width over the score.
+        calibration error (ece) has ten bins of equal width over the probability.
         NaN where a class that the metric needs is absent.
 
     Examples
@@ -183,7 +190,9 @@ def measure(
     (array([0.5]), array([0.75]))
     """
     counts = np.ones((1, len(truth))) if counts is None else counts
-    tally = Tally(np.asarray(truth).astype(bool), np.asarray(score, float), counts)
+    score = np.asarray(score, float)
+    told = score if probability is None else np.asarray(probability, float)
+    tally = Tally(np.asarray(truth).astype(bool), score, told, counts)
     return {name: metric(tally) for name, metric in METRICS.items()}
 
 
@@ -212,7 +221,7 @@ def within_site_auc(
     won, pairs = np.zeros(len(counts)), np.zeros(len(counts))
     for name in np.unique(site):
         at = site == name
-        tally = Tally(truth[at].astype(bool), score[at], counts[:, at])
+        tally = Tally(truth[at].astype(bool), score[at], score[at], counts[:, at])
         won_here, pairs_here = _won_pairs(tally)
         won, pairs = won + won_here, pairs + pairs_here
     return ratio(won, pairs)

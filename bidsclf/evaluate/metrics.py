@@ -23,8 +23,15 @@ BANDS = {"<12": 0, "12-17": 12, "18-29": 18, "30-49": 30, "50-64": 50, "65+": 65
 UNKNOWN = (np.nan, np.nan, np.nan)  # sd, low, high
 
 
+def _measured(rows: pd.DataFrame, counts: np.ndarray | None = None) -> dict:
+    """Return every metric of scores, and of probabilities where they are known."""
+    told = rows.get("probability", rows["score"]).to_numpy()
+    truth, score = (rows[name].to_numpy() for name in ("truth", "score"))
+    return measure(truth, score, counts, probability=told)
+
+
 def _estimates(rows: pd.DataFrame) -> dict[str, float]:
-    found = measure(rows["truth"].to_numpy(), rows["score"].to_numpy())
+    found = _measured(rows)
     return {name: float(value[0]) for name, value in found.items()}
 
 
@@ -74,7 +81,7 @@ def _people_rows(
     """Yield every metric of one score a person, with intervals over people."""
     truth, score = rows["truth"].to_numpy(int), rows["score"].to_numpy()
     sizes = _sizes(rows)
-    intervals = _intervals(partial(measure, truth, score), truth, **settings)
+    intervals = _intervals(partial(_measured, rows), truth, **settings)
     for name, estimate in _estimates(rows).items():
         base = {**head, "metric": name, "estimate": estimate, **sizes}
         if name == "auc":

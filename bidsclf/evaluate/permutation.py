@@ -188,7 +188,7 @@ def refit_table(predictions: pd.DataFrame, nulls: pd.DataFrame) -> pd.DataFrame:
     ----------
     predictions : DataFrame
         Rows of predictions.tsv, of which repeat 1 is used: its folds are those
-        that were fitted again. ``raw_score`` where it is there, as for the nulls.
+        that were fitted again.
     nulls : DataFrame
         nulls.tsv: model, permutation, auc, accuracy, balanced_accuracy.
 
@@ -210,7 +210,6 @@ def refit_table(predictions: pd.DataFrame, nulls: pd.DataFrame) -> pd.DataFrame:
             f"nulls lack the columns {absent}; they need model, {', '.join(METRICS)}."
             " Permute again with --force."
         )
-    kind = "raw_score" if "raw_score" in predictions else "score"
     first = predictions[predictions["repeat"] == REFIT_REPEAT]
     found = []
     for model, rows in first.groupby("model", sort=False):
@@ -218,7 +217,7 @@ def refit_table(predictions: pd.DataFrame, nulls: pd.DataFrame) -> pd.DataFrame:
         if mine.empty:
             continue
         observed = null_metrics(
-            rows["truth"].to_numpy()[None], rows[kind].to_numpy()[None]
+            rows["truth"].to_numpy()[None], rows["score"].to_numpy()[None]
         )
         found += [
             _row(

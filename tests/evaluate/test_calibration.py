@@ -139,7 +139,7 @@ def test_wilson_agrees_with_statsmodels(n, share):
 def test_bins_are_those_counted_by_hand():
     truth = [0, 0, 1, 1, 1, 0]
     found = reliability_table(table(truth, [0.05, 0.15, 0.15, 0.95, 1.0, 0.1]))
-    assert found["stage"].unique().tolist() == ["before"]  # no raw_score
+    assert found["stage"].unique().tolist() == ["before"]  # no probability
     assert found["bin_low"].tolist() == [0.0, 0.1, 0.9]
     assert found["bin_high"].tolist() == [0.1, 0.2, 1.0]
     assert found["n"].tolist() == [1, 3, 2]
@@ -148,10 +148,10 @@ def test_bins_are_those_counted_by_hand():
     assert ((found["low"] <= found["share_positive"]) & (found["high"] <= 1)).all()
 
 
-def test_both_stages_count_everybody_and_raw_scores_come_first():
+def test_both_stages_count_everybody_and_scores_come_first():
     logits, truth = drawn(1, n=80)
     raw = expit(3 * logits)
-    found = reliability_table(table(truth, scaled(raw, 3.0), raw_score=raw))
+    found = reliability_table(table(truth, raw, probability=scaled(raw, 3.0)))
     assert found["stage"].unique().tolist() == ["before", "after"]
     for stage, scores in (("before", raw), ("after", expit(logits))):
         rows = found[found["stage"] == stage]
@@ -161,13 +161,19 @@ def test_both_stages_count_everybody_and_raw_scores_come_first():
 
 
 def test_a_person_counts_once_however_many_repeats():
-    rows = table([0, 1], [0.2, 0.9], raw_score=[0.2, 0.9])
-    again = rows.assign(repeat=2, score=[0.4, 0.9], raw_score=[0.4, 0.7])
+    rows = table([0, 1], [0.2, 0.9], probability=[0.2, 0.9])
+    again = rows.assign(repeat=2, score=[0.4, 0.7], probability=[0.4, 0.9])
     found = reliability_table(pd.concat([rows, again], ignore_index=True))
     assert found["n"].tolist() == [1, 1, 1, 1]
     np.testing.assert_allclose(found["mean_score"], [0.3, 0.8, 0.3, 0.9])
 
 
-def test_a_raw_score_outside_its_range_is_refused():
-    with pytest.raises(InputError, match="1 of 2 values of raw_score are outside"):
-        reliability_table(table([0, 1], [0.2, 0.9], raw_score=[0.2, logit(0.9)]))
+def test_a_probability_outside_its_range_is_refused():
+    with pytest.raises(InputError, match="1 of 2 values of probability are outside"):
+        reliability_table(table([0, 1], [0.2, 0.9], probability=[0.2, logit(0.9)]))
+
+
+def test_a_probability_of_the_other_side_is_refused_and_a_half_is_not():
+    with pytest.raises(InputError, match=r"sides of 0\.5 in 1 of 2 rows: sub-"):
+        reliability_table(table([0, 1], [0.2, 0.9], probability=[0.6, 0.8]))
+    reliability_table(table([0, 1], [0.49999, 0.5], probability=[0.5, 0.6]))

@@ -119,7 +119,7 @@ def test_a_broken_identity_is_noticed(monkeypatch):
 
 
 def as_tally(truth, score):
-    return truth.astype(bool), score, np.ones((1, len(truth)))
+    return truth.astype(bool), score, score, np.ones((1, len(truth)))
 
 
 @pytest.mark.parametrize("score", [0.0, 0.3, 0.5, 1.0])

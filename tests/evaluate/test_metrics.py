@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 from sklearn import metrics as sk
 
 from bidsclf.errors import InputError
@@ -91,7 +92,7 @@ def test_table_does_not_depend_on_the_order_of_rows():
         (lambda t: t.assign(score=t["score"] + 1), r"outside \[0, 1\].*and 19 more"),
         (lambda t: t.assign(score=np.nan), "96 of 96 values of score"),
         (lambda t: t.assign(score="high"), "96 of 96 values of score"),
-        (lambda t: t.assign(raw_score=-1.0), "96 of 96 values of raw_score"),
+        (lambda t: t.assign(probability=-1.0), "96 of 96 values of probability"),
         (lambda t: t.assign(truth=2), r"truth holds \['2'\]; it is 0 or 1"),
         (lambda t: t.assign(truth=t["repeat"] - 1), "truth differs within a person"),
         (lambda t: pd.concat([t, t.iloc[:1]]), "twice in one repeat: sub-00"),
@@ -100,6 +101,25 @@ def test_table_does_not_depend_on_the_order_of_rows():
 def test_refuses_what_is_not_predictions(spoil, message):
     with pytest.raises(InputError, match=message):
         metrics_table(spoil(predictions()), n_bootstrap=100, seed=0)
+
+
+def test_probabilities_are_judged_as_such_and_change_no_rank_and_no_call():
+    rows = predictions()
+    rows["score"] = rows["score"].clip(0.01, 0.99)
+    temperature = np.where(rows["repeat"] == 1, 0.3, 3.0)  # one a fit
+    told = rows.assign(probability=expit(logit(rows["score"]) / temperature))
+    plain, both = (metrics_table(t, n_bootstrap=100, seed=0) for t in (rows, told))
+    is_told = both["metric"].isin(["brier", "ece", "log_loss"])
+    pd.testing.assert_frame_equal(plain[~is_told], both[~is_told])
+    pooled = told[told["model"] == "meanmlp"].groupby("participant_id")
+    truth, mean = pooled["truth"].first(), pooled["probability"].mean()
+    brier = {"model": "meanmlp", "scope": "pooled", "metric": "brier"}
+    found = cell(both, **brier)
+    assert found["estimate"] == pytest.approx(sk.brier_score_loss(truth, mean))
+    assert found["low"] < found["estimate"] < found["high"]
+    assert found["low"] != cell(plain, **brier)["low"]
+    loss = cell(both, **brier | {"metric": "log_loss"})["estimate"]
+    assert loss == pytest.approx(sk.log_loss(truth, mean))
 
 
 def mean_scores(rows, model="meanmlp"):

@@ -150,10 +150,10 @@ def nulls(values, model="fc-svm") -> pd.DataFrame:
     return pd.DataFrame(columns | dict.fromkeys(METRICS, values))
 
 
-def test_refits_are_compared_with_raw_scores_of_the_first_repeat():
+def test_refits_are_compared_with_scores_of_the_first_repeat():
     truth, score = drawn(0, effect=0.4)
-    rows = table(truth, 1 - score, raw_score=score)
-    rows = pd.concat([rows, rows.assign(repeat=2, raw_score=1 - score)])
+    rows = table(truth, score)
+    rows = pd.concat([rows, rows.assign(repeat=2, score=1 - score)])
     auc = roc_auc_score(truth, score)
     found = refit_table(rows, nulls([0.4, auc, auc - 1e-6])).iloc[0]
     assert found["null"] == "refit"
