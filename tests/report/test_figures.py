@@ -109,3 +109,9 @@ def test_the_curve_before_calibration_is_drawn_apart():
 
 def test_chance_stands_in_the_histogram():
     assert "chance 0.50" in DRAWN["histogram"]()
+
+
+def test_a_dot_is_called_a_split_whatever_the_scheme():
+    drawn = DRAWN["folds"]()
+    assert "Each dot is a split" in drawn
+    assert "fold" not in drawn

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", RED, "#8C6D31", "#666666")
 GREY = "#888888"
+AWAY = 4  # points between a line and its words
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 10,

@@ -64,7 +64,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], xlabel: str) -> str:
 
 
 def folds(scores: Mapping[str, Sequence[float]], ylabel: str) -> str:
-    """Draw one dot a fold and the mean, model by model."""
+    """Draw one dot a split and the mean, model by model."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(7.0, 0.9 + 0.36 * len(scores), left=name_width(scores))
         axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=":")
@@ -79,8 +79,8 @@ def folds(scores: Mapping[str, Sequence[float]], ylabel: str) -> str:
                 axes.plot([given.mean()] * 2, [place - 0.3, place + 0.3], color=colour)
         axes.set_yticks(range(len(scores)), list(reversed(scores)))
         axes.set(xlabel=ylabel, ylim=(-0.6, len(scores) - 0.4))
-        axes.set_title("Each dot is a fold, the bar is their mean")
-        return svg(figure, f"{ylabel} of every fold")
+        axes.set_title("Each dot is a split, the bar is their mean")
+        return svg(figure, f"{ylabel}, every one")
 
 
 def confusion(counts: np.ndarray, labels: Sequence[str], title: str) -> str:

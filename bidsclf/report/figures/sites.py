@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from bidsclf.report.figures._draw import (
+    AWAY,
     BLUE,
     GREY,
     PALETTE,
@@ -38,13 +39,16 @@ def predictability(
             7.0, 1.0 + 0.42 * len(rows), left=name_width(row[0] for row in rows)
         )
         axes.axvline(chance, color=RED, linewidth=1.2, linestyle="--")
-        axes.text(chance, len(rows) - 0.42, " always naming the largest site",
-                  color=RED, fontsize=8.5, va="bottom")  # fmt: skip
+        axes.annotate("always naming the largest site", (chance, len(rows) - 0.42),
+                      color=RED, fontsize=8.5, va="bottom", xytext=(AWAY, 0),
+                      textcoords="offset points")  # fmt: skip
         for place, (label, accuracy, low, high) in enumerate(reversed(rows)):
             colour = GREY if label.endswith("before") else BLUE
             axes.plot([low, high], [place, place], color=colour, linewidth=2.5)
             axes.plot(accuracy, place, "o", color=colour, markersize=7)
-            axes.text(min(high + 0.015, 1.0), place, f"{accuracy:.0%}", va="center")
+            said = axes.text(min(high + 0.015, 1.0), place, f"{accuracy:.0%}",
+                             va="center")  # fmt: skip
+            said.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
         axes.set_yticks(range(len(rows)), [row[0] for row in reversed(rows)])
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.set(xlim=(0, 1.07), ylim=(-0.6, len(rows) - 0.1))

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 
-from bidsclf.report.figures._draw import BLUE, GREY, ORANGE, RED, STYLE, axes_of, svg
+from bidsclf.report.figures._draw import (
+    AWAY,
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    STYLE,
+    axes_of,
+    svg,
+)
 
 N_BARS = 20  # at most, of a histogram; ours
 
@@ -80,8 +89,9 @@ def histogram(
         axes.margins(y=0.16)
         top = axes.get_ylim()[1]
         is_left = chance < values.mean()
-        axes.text(chance, top, f" chance {chance:.2f} ", color=RED, va="top",
-                  ha="left" if is_left else "right")  # fmt: skip
+        axes.annotate(f"chance {chance:.2f}", (chance, top), color=RED, va="top",
+                      ha="left" if is_left else "right", textcoords="offset points",
+                      xytext=(AWAY if is_left else -AWAY, 0))  # fmt: skip
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="accuracy of a split; shaded: the central 95 %")
         axes.set(ylabel="splits", title=title)
@@ -117,7 +127,7 @@ def reliability(before: Curve | None, after: Curve | None, title: str) -> str:
         (after, BLUE, "calibrated", "o-"),
     ]
     with mpl.rc_context(STYLE):
-        figure, axes = axes_of(3.7, 3.6)
+        figure, axes = axes_of(3.7, 3.9)
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
         for curve, colour, label, style in curves:
             if curve is None:
@@ -128,5 +138,8 @@ def reliability(before: Curve | None, after: Curve | None, title: str) -> str:
                           elinewidth=0.9)  # fmt: skip
         axes.set(xlabel="mean score", ylabel="share of positive people")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", title=title)
-        axes.legend(loc="upper left", fontsize=8)
+        figure.subplots_adjust(
+            bottom=0.21
+        )  # the legend stands below: bars fill a panel
+        figure.legend(loc="lower center", ncols=2, fontsize=8)
         return svg(figure, f"Calibration of {title}")
