@@ -21,7 +21,8 @@ CITATION_OF = {
   doi:10.3389/fninf.2014.00014
 """,
     "group": """- scikit-learn: Pedregosa et al. (2011), JMLR 12, 2825-2830
-- PyTorch: Paszke et al. (2019), NeurIPS 32, 8024-8035
+- PyTorch, where methods.md names a network: Paszke et al. (2019), NeurIPS 32,
+  8024-8035
 - The interval of the AUC: DeLong et al. (1988), Biometrics 44(3), 837-845,
   doi:10.2307/2531595
 - Tests over folds: Nadeau and Bengio (2003), Machine Learning 52(3), 239-281,
