@@ -8,11 +8,25 @@ import pandas as pd
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
 from bidsclf.report import page
-from bidsclf.report.harmonization import method_of
-from bidsclf.report.methods import References, citing, facts, inputs_of
+from bidsclf.report.harmonized import done_to, method_of
+from bidsclf.report.methods import References, averaged, citing, facts
 from bidsclf.report.people import SUBGROUPS, traits
+from bidsclf.report.preparation import features_of, reads
 from bidsclf.report.tables import Analysis, best_model, pooled, select
 from bidsclf.report.verdict import Verdict
+
+HARMONIZED = {  # value of `harmonized` -> words after the count of tested people
+    "site": "corrected as training people of their site taught",
+    "identity": "of sites not in training left as they are",
+    "batch": "of sites not in training corrected by what they themselves show"
+    " (transductive)",
+}
+TRAINING = "Nothing but training people was used for any choice."
+BATCH = (
+    "Every choice was made on training people, but location and scale of a site not in"
+    " training were estimated from its tested people, without their labels"
+    " (transductive)."
+)
 
 
 def card_text(analysis: Analysis, verdict: Verdict) -> str:
@@ -27,7 +41,9 @@ def card_text(analysis: Analysis, verdict: Verdict) -> str:
         "reasons": _reasons(analysis),
         "characteristics": "; ".join(f"{k} {v}" for k, v in known.items())
         or "neither age nor sex is known",
-        "inputs": sorted(set(inputs_of(analysis).values())),
+        "inputs": sorted({reads(f) for f in features_of(analysis).values()} - {""}),
+        "choices": BATCH if "batch" in done_to(analysis) else TRAINING,
+        "averaged_words": _averaged(analysis),
         "harmonization": _harmonization(analysis),
         "missing": _missing(analysis.part("cohort")),
         "model_names": ", ".join(pooled(metrics, "auc").index),
@@ -45,6 +61,14 @@ def card_text(analysis: Analysis, verdict: Verdict) -> str:
     return page.fill("model_card.md", values | citing(references))
 
 
+def _averaged(analysis: Analysis) -> str:
+    how = averaged(analysis)
+    return how and (
+        f" Scores were {how}; `final` is one model, so that these figures may be better"
+        " than its own."
+    )
+
+
 def _reasons(analysis: Analysis) -> list[tuple[str, int]]:
     table = analysis.tables["cohort"]
     counts = table.loc[table["included"] != "yes", "reason"].value_counts()
@@ -52,10 +76,17 @@ def _reasons(analysis: Analysis) -> list[tuple[str, int]]:
 
 
 def _harmonization(analysis: Analysis) -> str:
-    method = method_of(analysis)
+    """Return what was done to whom, over all models."""
+    method, done = method_of(analysis), done_to(analysis)
     if method == "none":
         return "Site effects were not removed."
-    return f"Site effects were removed by {method}, learned from training people."
+    told = [
+        f"{n} {words}"
+        for done_so, words in HARMONIZED.items()
+        if (n := done.get(done_so))
+    ]
+    named = f"Site effects were removed by {method} where it acts on the input"
+    return f"{named}{': tested people ' if told else ''}{'; '.join(told)}."
 
 
 def _missing(cohort: dict[str, Any]) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 from bidsclf.files import store
 from bidsclf.report import harmonization, page, people, ranking, trust
 from bidsclf.report.card import card_text
+from bidsclf.report.harmonized import summary
 from bidsclf.report.methods import facts, methods_text
 from bidsclf.report.tables import OPTIONAL, Analysis, best_model, read_analysis
-from bidsclf.report.verdict import Verdict, judge
+from bidsclf.report.verdict import judge
 
 
 def group_page(folder: Path) -> Path:
@@ -25,7 +26,7 @@ def group_page(folder: Path) -> Path:
         ``tables.OPTIONAL``.
     """
     analysis = read_analysis(folder)
-    verdict = _verdict(analysis)
+    verdict = judge(analysis)
     methods, card = methods_text(analysis), card_text(analysis, verdict)
     store.write_text(folder / "methods.md", methods)
     store.write_text(folder / "model_card.md", card)
@@ -45,20 +46,21 @@ def group_page(folder: Path) -> Path:
         "roc": drawn["roc"],
         "forest": drawn["auc"],
         "folds": drawn["folds"],
-        "confusions": [v for k, v in drawn.items() if k.startswith("confusion")],
+        "confusions": _confusions(drawn),
     }
     values.pop("version")  # the page's own is that of the program that draws it
     return page.write(folder / "report.html", "group", values)
 
 
-def _verdict(analysis: Analysis) -> Verdict:
-    return judge(
-        analysis.metrics,
-        analysis.table("comparisons"),
-        failed=analysis.about["failed"],
-        scheme=analysis.part("folds")["scheme"],
-        permutations=analysis.table("permutations"),
-    )
+def _confusions(drawn: dict[str, str]) -> dict[str, list[str]]:
+    """Return the pictures of who is called what: of models, and of controls."""
+    names = {
+        k: k.removeprefix("confusion-") for k in drawn if k.startswith("confusion-")
+    }
+    found: dict[str, list[str]] = {"models": [], "controls": []}
+    for key, name in names.items():
+        found["controls" if page.is_control(name) else "models"].append(drawn[key])
+    return found
 
 
 def _standalone(figure: str) -> str:
@@ -70,7 +72,6 @@ def _about(analysis: Analysis) -> dict[str, Any]:
     about = analysis.about
     gone = about.get("failed_tables", {})
     failures = [*about["failed"].items(), *((f"{k}.tsv", v) for k, v in gone.items())]
-    n_repeats = analysis.tables["folds"]["repeat"].nunique()
     return {
         "analysis": about["analysis_id"],
         "failures": [{"unit": unit, "message": said} for unit, said in failures],
@@ -79,10 +80,8 @@ def _about(analysis: Analysis) -> dict[str, Any]:
             for name, what in OPTIONAL.items()
             if analysis.table(name) is None and name not in gone
         ],
-        "notes": about.get("fold_notes", []),
-        "averaged": f", their scores averaged over {n_repeats} repeats"
-        if n_repeats > 1
-        else "",
+        "notes": analysis.notes,
+        "unit": analysis.unit,
         "level": "95 %",
         "command": about["command"],
         "settings": json.dumps(about["settings"], indent=2, ensure_ascii=False),
@@ -108,7 +107,7 @@ def _sections(analysis: Analysis) -> dict[str, Any]:
         "subgroups": people.subgroups(analysis),
         "people": people.cohort(analysis),
         "excluded": people.excluded(analysis),
-        "harmonization": harmonization.summary(analysis) if told else None,
+        "harmonization": summary(analysis) if told else None,
     }
 
 

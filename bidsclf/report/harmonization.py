@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bidsclf.report import figures, page, trust
+from bidsclf.report.harmonized import method_of, summary
 from bidsclf.report.tables import Analysis
-from bidsclf.report.verdict import Verdict
 
 NAME = "harmonization.html"
-LEVEL = 0.05
 DONE = {  # value of `harmonized` -> what was done
     "none": "left as they are: the model has no harmonization, or none was asked for",
     "site": "corrected with what training people of their own site taught",
@@ -23,11 +22,6 @@ DONE = {  # value of `harmonized` -> what was done
 }
 LEARNED = ("model", "fits", "people a site", "sites too small", "features unchanged",
            "values imputed", "other")  # fmt: skip
-
-
-def method_of(analysis: Analysis) -> str:
-    """Return how site effects are removed; ``none`` in an older analysis."""
-    return str(analysis.part("harmonize").get("method", "none"))
 
 
 def is_told(analysis: Analysis) -> bool:
@@ -49,62 +43,10 @@ def harmonization_page(analysis: Analysis) -> tuple[Path, dict[str, str]]:
         "edges": trust.motion_in_edges(analysis),
         "unseen": _treatment(analysis.tables["predictions"]),
         "learned": _learned(analysis.about.get("notes", [])),
-        "notes": analysis.about.get("fold_notes", []),
+        "notes": analysis.notes,
     }
     path = page.write(analysis.folder / NAME, "harmonization", values)
     return path, drawn
-
-
-def summary(analysis: Analysis) -> Verdict:
-    """Say in plain words whether the features still tell the site."""
-    table, method = analysis.table("sites"), method_of(analysis)
-    if table is None:
-        return Verdict(
-            f"Harmonized with {method}; whether sites can still be told apart was"
-            " not measured here (no sites.tsv)."
-        )
-    mood, sentences = "", []
-    for features, rows in table.groupby("features", sort=False):
-        good, sentence = _sentence(rows)
-        sentences.append(f"{features}: {sentence}")
-        mood = "bad" if not good or mood == "bad" else "good"
-    head = "Not harmonized." if method == "none" else f"Harmonized with {method}."
-    return Verdict(head, mood, sentences)
-
-
-def _sentence(rows: pd.DataFrame) -> tuple[bool, str]:
-    """Return whether the sites are hidden at last, and the words."""
-    last = rows.iloc[-1]
-    hidden = _is_hidden(last)
-    told = [f"{row['accuracy']:.0%} {row['stage']}" for row in rows.to_dict("records")]
-    said = (
-        f"the site of a person is named rightly for {', '.join(told)} harmonization;"
-        f" always naming the largest site gives {last['chance']:.0%}."
-    )
-    if last["stage"] == "before":
-        end = "Little of the site shows" if hidden else "The features show the site"
-    elif hidden:
-        end = "No more of the site shows than by chance, to a straight line"
-    else:
-        end = (
-            "Part of the site still shows: counting each site alike,"
-            f" {last['balanced_accuracy']:.0%} are right where chance gives"
-            f" {1 / last['n_sites']:.0%}"
-        )
-    return hidden, f"{said} {end}."
-
-
-def _is_hidden(row: pd.Series) -> bool:
-    """Tell whether accuracy and balanced accuracy are both within reach of chance.
-
-    The classifier takes sites as equally frequent: it may know small sites and
-    still be less often right than one who always names the largest. Balanced
-    accuracy is given the half width of the interval of the accuracy, which is
-    rather too narrow: doubt counts as a site that shows.
-    """
-    reach = (float(row["high"]) - float(row["low"])) / 2
-    knows_small = float(row["balanced_accuracy"]) - reach > 1 / float(row["n_sites"])
-    return float(row["low"]) <= float(row["chance"]) and not knows_small
 
 
 def _figures(analysis: Analysis) -> dict[str, str]:
@@ -144,7 +86,7 @@ def _sites(table: pd.DataFrame | None) -> page.Rows | None:
             "stage": row["stage"],
             "accuracy": page.interval(row["accuracy"], row["low"], row["high"]),
             "balanced accuracy": row["balanced_accuracy"],
-            "one in so many sites": 1 / row["n_sites"],
+            "1 / sites": 1 / row["n_sites"],
             "largest site": row["chance"],
             "people": int(row["n"]),
             "p of the change": page.p_value(row["p_change"]),

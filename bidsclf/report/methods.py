@@ -1,16 +1,22 @@
 """The methods paragraph, written from what the run recorded."""
 
-import ast
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bidsclf.files import store
+from bidsclf.models._inner import INNER_FOLDS
 from bidsclf.report import page
-from bidsclf.report.harmonization import method_of
-from bidsclf.report.tables import Analysis, pooled
+from bidsclf.report.harmonized import done_to, method_of
+from bidsclf.report.preparation import (
+    features_of,
+    model_words,
+    preparations,
+    uses_torch,
+)
+from bidsclf.report.tables import Analysis
 from bidsclf.report.trust import CONFOUNDS
 
 TEXTS = {  # test of comparisons.tsv -> its words and references
@@ -45,16 +51,21 @@ class References:
 
 def methods_text(analysis: Analysis) -> str:
     """Return the methods paragraph in Markdown, from settings and tables alone."""
-    references = References()
+    references, features = References(), features_of(analysis)
     about, settings = analysis.about, analysis.part("analysis")
     harmonize, folds = analysis.part("harmonize"), analysis.part("folds")
     values = facts(analysis) | {
-        "models": _models(analysis),
+        "models": [(m, model_words(m, f)) for m, f in features.items()],
+        "preparations": partial(preparations, analysis, references.cite),
+        "networks": [model for model in features if uses_torch(model)],
+        "chosen": _chosen(analysis),
+        "n_inner": INNER_FOLDS,
+        "stopped": _stopped(analysis),
         "folds": {"seed": folds.get("seed", 0)} | folds,
         "smooth": harmonize.get("smooth_terms") or ["age"],
         "unseen": harmonize.get("unseen"),
+        "done": done_to(analysis),
         "untouched": _untouched(analysis),
-        "n_repeats": int(analysis.tables["folds"]["repeat"].nunique()),
         "n_bootstrap": settings.get("n_bootstrap", 1000),
         "n_permutations": settings.get("n_permutations"),
         "n_refit": settings.get("n_refit_permutations", 0),
@@ -91,6 +102,9 @@ def facts(analysis: Analysis) -> dict[str, Any]:
         "n_negative": len(kept) - n_positive,
         "n_excluded": len(cohort) - len(kept),
         "n_sites": int(kept["site"].nunique()),
+        "n_tested": len(analysis.tested),
+        "n_repeats": analysis.n_repeats,
+        "averaged": averaged(analysis),
         "target": analysis.part("cohort")["target"],
         "positive": analysis.labels["1"],
         "negative": analysis.labels["0"],
@@ -101,6 +115,19 @@ def facts(analysis: Analysis) -> dict[str, Any]:
         "scheme_words": scheme_words(analysis),
         "version": analysis.about["versions"]["bidsclf"],
     }
+
+
+def averaged(analysis: Analysis) -> str:
+    """Return over what the scores of a person were averaged; '' if over nothing."""
+    if analysis.n_repeats == 1:
+        return ""
+    if analysis.unit == "repeat":
+        return f"averaged over {analysis.n_repeats} repeats"
+    mean = analysis.tested.mean()
+    return (
+        f"averaged over the rounds that did not draw them ({analysis.times} a person,"
+        f" {mean:.1f} on average)"
+    )
 
 
 def scheme_words(analysis: Analysis) -> str:
@@ -123,43 +150,21 @@ def scheme_words(analysis: Analysis) -> str:
     return f"{n_folds}-fold cross-validation, stratified by diagnosis and site{times}."
 
 
-def _models(analysis: Analysis) -> list[tuple[list[str], str, list[str]]]:
-    """Return models of one family, what the family is, and what they read."""
-    inputs = inputs_of(analysis)
-    families: dict[str, list[str]] = {}
-    for name in map(str, pooled(analysis.metrics, "auc").index):
-        families.setdefault(name.partition("-")[0], []).append(name)
-    return [
-        (names, _words(names[0]), sorted({inputs[n] for n in names if n in inputs}))
-        for names in families.values()
-    ]
+def _fits(analysis: Analysis) -> list[dict[str, Any]]:
+    return [n for n in analysis.about.get("notes", []) if n.get("notes")]
 
 
-def _words(model: str) -> str:
-    """Return the first line of the model's file, without importing it."""
-    spec = find_spec("bidsclf.models")
-    folder = Path(spec.origin).parent if spec and spec.origin else Path()
-    file = folder / f"{model.partition('-')[0]}.py"
-    if not file.is_file():
-        return "a model that this version does not know."
-    told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    line = told.partition("\n")[0]
-    return line[:1].lower() + line[1:]
+def _chosen(analysis: Analysis) -> tuple[list[str], list[str]]:
+    """Return models whose cost inner folds chose, and the costs they chose from."""
+    told = [fit for fit in _fits(analysis) if fit["notes"].get("inner_auc")]
+    costs = [f"{float(c):g}" for fit in told[:1] for c in fit["notes"]["inner_auc"]]
+    return list(dict.fromkeys(fit["model"] for fit in told)), costs
 
 
-def inputs_of(analysis: Analysis) -> dict[str, str]:
-    """Return what each model read, as its bundle of any fold says."""
-    found = {}
-    for name in pooled(analysis.metrics, "auc").index:
-        bundles = sorted((analysis.folder / "models" / str(name)).glob("*/model.json"))
-        if bundles:
-            feature = store.read_json(bundles[0]).get("context", {}).get("feature", {})
-            words = [f"{k} {feature[k]}" for k in ("atlas", "desc") if feature.get(k)]
-            if feature.get("input"):
-                found[str(name)] = " ".join(
-                    [feature["input"], f"({', '.join(words)})" if words else ""]
-                ).strip()
-    return found
+def _stopped(analysis: Analysis) -> list[str]:
+    """Return models whose training stopped by the validation part."""
+    told = [fit["model"] for fit in _fits(analysis) if "epoch" in fit["notes"]]
+    return list(dict.fromkeys(told))
 
 
 def _untouched(analysis: Analysis) -> list[str]:

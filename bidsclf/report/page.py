@@ -116,6 +116,29 @@ def p_value(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else text(float(p), 4)
 
 
+def p_words(p: float) -> str:
+    """Return a p value in a sentence.
+
+    Examples
+    --------
+    >>> p_words(0.0312), p_words(1e-9)
+    ('p = 0.0312', 'p < 0.0001')
+    """
+    said = p_value(p)
+    return f"p {said}" if said.startswith("<") else f"p = {said}"
+
+
+def smallest_p(n_permutations: float) -> float:
+    """Return the smallest (b + 1) / (m + 1) there is, for m permutations.
+
+    Examples
+    --------
+    >>> smallest_p(19)
+    0.05
+    """
+    return 1 / (n_permutations + 1)
+
+
 def write(path: Path, template: str, values: Mapping[str, Any]) -> Path:
     """Fill a template of ``data/report`` and write the page.
 

@@ -11,7 +11,7 @@ from bidsclf.report import figures, page
 from bidsclf.report.page import is_control
 from bidsclf.report.tables import Analysis, best_model, pooled, select, split_values
 
-FOLDS = "AUC of splits: mean (SD), range"
+SPREAD = "AUC of splits: mean (SD), range"
 WITHIN = "AUC within sites"
 SHOWN = {  # metric -> heading of the table of models
     "auc": "AUC",
@@ -30,6 +30,7 @@ METRICS = {"auc": "AUC", "accuracy": "accuracy"}
 FIRST = ("model", "null")
 SPLITS = ("model", "metric", "splits", "mean (SD)", "median, 95 % of splits", "chance",
           "p, t test", "p, Nadeau-Bengio", "p, percentile")  # fmt: skip
+ENOUGH = 20  # splits: with fewer the smallest percentile p is not below .05
 
 
 def models_table(analysis: Analysis) -> page.Rows:
@@ -46,14 +47,14 @@ def models_table(analysis: Analysis) -> page.Rows:
     for model, aucs in split_values(metrics, "auc").items():
         known = pd.Series(aucs, dtype=float).dropna()
         ends = f", {known.min():.2f} to {known.max():.2f}" if len(known) else ""
-        record = {"model": model, FOLDS: page.mean_sd(known, 2) + ends}
+        record = {"model": model, SPREAD: page.mean_sd(known, 2) + ends}
         for heading, rows in columns.items():
             if model in rows.index:
                 values = rows.loc[model, ["estimate", "low", "high"]].to_numpy(float)
                 record[heading] = page.interval(*values)
         records.append(record)
     first = [name for name in ("AUC", WITHIN) if name in columns]
-    folds = [FOLDS] if analysis.table("experiment") is None else []
+    folds = [SPREAD] if analysis.table("experiment") is None else []
     headings = [*first, *folds, *(name for name in columns if name not in first)]
     return page.rows(records, ["model", *headings], numbers=headings)
 
@@ -87,16 +88,18 @@ def model_figures(analysis: Analysis) -> dict[str, str]:
     return {
         "roc": figures.roc(curves),
         "auc": figures.forest(lines, "AUC, pooled out of fold"),
-        "folds": figures.folds(split_values(metrics, "auc"), "AUC in a fold"),
+        "folds": figures.folds(split_values(metrics, "auc"), "AUC of a split"),
         **confusions,
     }
 
 
-def comparisons(analysis: Analysis) -> tuple[page.Rows, page.Rows] | None:
-    """Return the pairs of the best model, then the other pairs, with all tests.
+def comparisons(analysis: Analysis) -> dict[str, page.Rows] | None:
+    """Return the pairs of the best model, the other pairs, and the one-sided tests.
 
-    p values are corrected by Holm over all pairs of a test and metric. Pairs of
-    two controls are left out of the page, not of the correction.
+    The best model is first in its pairs; two-sided tests are the same both ways.
+    The one-sided ones stay as they were asked. p values are corrected by Holm over
+    all pairs of a test and metric. Pairs of two controls are left out of the page,
+    not of the correction.
     """
     table = analysis.table("comparisons")
     if table is None:
@@ -104,20 +107,37 @@ def comparisons(analysis: Analysis) -> tuple[page.Rows, page.Rows] | None:
     table = table.assign(
         metric=table.get("metric", "auc"), test=table.get("test", "delong")
     )
+    both = table["model_a"].map(is_control) & table["model_b"].map(is_control)
+    is_one_sided = table["test"] == "paired-t"
     best = best_model(analysis.metrics)
-    kinds = list(dict.fromkeys(zip(table["test"], table["metric"], strict=True)))
-    first: list[dict[str, Any]] = []
-    others: list[dict[str, Any]] = []
-    for (a, b), tests in table.groupby(["model_a", "model_b"], sort=False):
-        if not (is_control(a) and is_control(b)):
-            record = {"model": f"{a} against {b}"} | _pair(tests)
-            (first if best in (a, b) else others).append(record)
-    headings = [*_differences(table), *(_heading(*kind) for kind in kinds)]
-    columns = ["model", *headings]
-    return (
-        page.rows(first, columns, numbers=headings),
-        page.rows(others, columns, numbers=headings),
-    )
+    two_sided = _turned(table[~both & ~is_one_sided], best)
+    is_best = two_sided["model_a"] == best
+    return {
+        "best": _pairs(two_sided[is_best], two_sided, "against"),
+        "others": _pairs(two_sided[~is_best], two_sided, "against"),
+        "one_sided": _pairs(table[~both & is_one_sided], table[is_one_sided], "above"),
+    }
+
+
+def _turned(table: pd.DataFrame, best: str | None) -> pd.DataFrame:
+    """Return pairs with the best model first, differences with it."""
+    swap = {"model_a": "model_b", "model_b": "model_a", "low": "high", "high": "low"}
+    is_second = table["model_b"] == best
+    turned = table[is_second].rename(columns=swap)
+    numbers = ["difference", "low", "high"]
+    turned[numbers] = -turned[numbers]
+    return pd.concat([table[~is_second], turned]).sort_index()
+
+
+def _pairs(rows: pd.DataFrame, kinds: pd.DataFrame, word: str) -> page.Rows:
+    """Return a line a pair, with the tests and metrics that ``kinds`` has."""
+    records = [
+        {"model": f"{a} {word} {b}"} | _pair(tests)
+        for (a, b), tests in rows.groupby(["model_a", "model_b"], sort=False)
+    ]
+    named = dict.fromkeys(zip(kinds["test"], kinds["metric"], strict=True))
+    headings = [*_differences(kinds), *(_heading(*kind) for kind in named)]
+    return page.rows(records, ["model", *headings], numbers=headings)
 
 
 def _heading(test: str, metric: str) -> str:
@@ -140,8 +160,10 @@ def _pair(tests: pd.DataFrame) -> dict[str, str]:
     return cells
 
 
-def permutations(analysis: Analysis) -> page.Rows | None:
+def permutations(analysis: Analysis) -> dict[str, Any] | None:
     """Return what permuted labels give: a line a model and way of permuting.
+
+    With it goes the smallest p that so many permutations can give.
 
     Balanced accuracy, in the table, is nearly the accuracy and not shown.
     """
@@ -159,7 +181,14 @@ def permutations(analysis: Analysis) -> page.Rows | None:
             record[f"p, {name}"] = page.p_value(row["p"])
         headings += [name for name in record if name not in (*headings, *FIRST)]
         records.append(record)
-    return page.rows(records, [*FIRST, *headings], numbers=headings)
+    counts = sorted(set(table["n_permutations"].astype(int)))
+    least = [f"{n} permutations give none below {_least(n)}" for n in counts]
+    made = page.rows(records, [*FIRST, *headings], numbers=headings)
+    return {"table": made, "least": "; ".join(least)}
+
+
+def _least(n_permutations: int) -> str:
+    return page.p_value(page.smallest_p(n_permutations)).removeprefix("< ")
 
 
 def splits(analysis: Analysis) -> dict[str, Any] | None:
@@ -171,6 +200,7 @@ def splits(analysis: Analysis) -> dict[str, Any] | None:
         "histogram": _histogram(analysis.metrics, table, best),
         "band": _band(analysis.table("roc"), best),
         "table": _experiment(table),
+        "has_percentile": _has_percentile(table),
     }
 
 
@@ -195,6 +225,10 @@ def _band(roc: pd.DataFrame | None, best: str) -> str | None:
     )
 
 
+def _has_percentile(table: pd.DataFrame) -> bool:
+    return bool((table["n_splits"] >= ENOUGH).any())
+
+
 def _experiment(table: pd.DataFrame) -> page.Rows:
     records = [
         {
@@ -208,8 +242,11 @@ def _experiment(table: pd.DataFrame) -> page.Rows:
             "chance": row["chance"],
             "p, t test": page.p_value(row["p_t"]),
             "p, Nadeau-Bengio": page.p_value(row["p_nadeau_bengio"]),
-            "p, percentile": page.p_value(row["p_percentile"]),
+            "p, percentile": page.p_value(row["p_percentile"])
+            if row["n_splits"] >= ENOUGH
+            else page.MISSING,
         }
         for row in table[table["metric"].isin(METRICS)].to_dict("records")
     ]
-    return page.rows(records, SPLITS, numbers=SPLITS[2:])
+    columns = SPLITS if _has_percentile(table) else SPLITS[:-1]
+    return page.rows(records, columns, numbers=columns[2:])

@@ -57,6 +57,37 @@ class Analysis:
         """The label of 0 and of 1, both keys as text."""
         return dict(self.about["labels"])
 
+    @property
+    def n_repeats(self) -> int:
+        """How often people were split, all of them each time."""
+        return int(self.tables["folds"]["repeat"].nunique())
+
+    @property
+    def unit(self) -> str:
+        """What one repeat is called."""
+        is_bootstrap = self.part("folds").get("scheme") == "bootstrap"
+        return "round" if is_bootstrap else "repeat"
+
+    @property
+    def tested(self) -> pd.Series:
+        """In how many repeats each person was tested, by participant_id."""
+        rows = self.tables["predictions"][["participant_id", "repeat"]]
+        return rows.drop_duplicates()["participant_id"].value_counts()
+
+    @property
+    def times(self) -> str:
+        """How often a person was tested: ``2``, or ``1 to 13``."""
+        least, most = int(self.tested.min()), int(self.tested.max())
+        return str(most) if least == most else f"{least} to {most}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What the run had to say of its folds, its models and its screening."""
+        screened = self.about.get("screening_notes", {})
+        told = [f"{name}: {note}" for name, found in screened.items() for note in found]
+        about = self.about
+        return [*about.get("fold_notes", []), *about.get("run_notes", []), *told]
+
     def part(self, name: str) -> dict[str, Any]:
         """Return one part of the settings; empty in an analysis older than it."""
         return dict(self.about["settings"].get(name, {}))

@@ -1,13 +1,14 @@
 """The ten-second answer: whether the best model beats what sees no brain."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from bidsclf.report import page
+from bidsclf.report.cautions import cautions
 from bidsclf.report.page import is_control
-from bidsclf.report.tables import best_model, pooled, select
+from bidsclf.report.tables import Analysis, best_model, pooled, select
 
 LEVEL = 0.05  # of Holm's p for "clearly above a control", and of a permutation's
 
@@ -28,53 +29,42 @@ class Verdict:
     sentences: list[str] = field(default_factory=list)
 
 
-def judge(
-    metrics: pd.DataFrame,
-    comparisons: pd.DataFrame | None,
-    *,
-    failed: Mapping[str, str],
-    scheme: str,
-    permutations: pd.DataFrame | None = None,
-) -> Verdict:
-    """Compare the best model with every control and with chance.
+def judge(analysis: Analysis) -> Verdict:
+    """Compare the best model with every control, with chance and with permutations.
 
-    A model is better than a control when its AUC is larger and Holm's p of their
-    difference by DeLong is below .05, and better than chance when the interval of
-    its AUC lies above .5: a control that knows nothing often falls below .5. Where
-    models were fitted again on labels permuted within site, the p of that has to
-    be below .05 too. A control that failed leaves the question open. With a site
-    left out, control-site knows nothing by construction and is not counted.
-
-    Parameters
-    ----------
-    metrics, comparisons, permutations : DataFrame
-        As in the tables of these names; None where there is none.
-    failed : dict
-        Models that failed, with the reason.
-    scheme : {'kfold', 'loso', 'bootstrap'}
+    Each question has its own answer. A model is better than a control when its
+    AUC is larger and Holm's p of their difference by DeLong is below .05; better
+    than chance when the interval of its AUC lies above .5, since a control that
+    knows nothing often falls below; better than on permuted labels when the p of
+    refits is below .05. Where so few were made that no p could be, that question
+    stays open. A control that failed leaves the first one open. With a site left
+    out, control-site knows nothing by construction and is not counted. The mood
+    is good when the first two answers are yes and the third is not no.
     """
-    auc = pooled(metrics, "auc").dropna(subset="estimate")
-    best = best_model(metrics)
+    auc = pooled(analysis.metrics, "auc").dropna(subset="estimate")
+    failed, best = analysis.about["failed"], best_model(analysis.metrics)
     if best is None:
         broken = [model for model in failed if not is_control(model)]
         said = f"failed: {', '.join(broken)}" if broken else "none was asked for"
         return Verdict(f"No model of the brain was fitted ({said}).", "bad")
-    models = auc[[not is_control(model) for model in auc.index]]
-    headline = f"{best}: AUC {_interval(models.loc[best])}."
     asked = [m for m in (*auc.index, *failed) if is_control(m)]
-    counted = [m for m in asked if (scheme, m) != ("loso", "control-site")]
-    refit, lost = _refit(permutations, best), []
-    if not models.loc[best, "low"] > 0.5:
-        lost.append("chance (AUC .5)")
-    if refit is not None and not refit["p"] < LEVEL:
-        lost.append("labels permuted within site")
-    answer, why = _against(best, counted, comparisons, failed, lost)
-    sentences = [f"Better than every control: {answer}{why}"]
-    if refit is not None:
-        sentences.append(_refit_words(refit))
-    sentences += _within(metrics, best)
-    sentences += _cautions(models, auc.loc[[m for m in counted if m in auc.index]])
-    return Verdict(headline, "good" if answer == "yes" else "bad", sentences)
+    is_loso = analysis.part("folds")["scheme"] == "loso"
+    counted = [m for m in asked if not (is_loso and m == "control-site")]
+    answer, why = _against(analysis, best, counted, asked)
+    is_above = bool(auc.loc[best, "low"] > 0.5)
+    chance = "yes." if is_above else "no; the interval of its AUC reaches .5."
+    refit = _refit(analysis, best)
+    sentences = [
+        f"Better than every control: {answer}{why}",
+        f"Better than chance: {chance}",
+        *([] if refit is None else [_refit_words(analysis, refit)]),
+        *_within(analysis.metrics, best),
+        *cautions(analysis, best, [m for m in counted if m in auc.index]),
+    ]
+    is_good = answer == "yes" and is_above
+    is_good &= refit is None or _refit_answer(refit) != "no"
+    headline = f"{best}: AUC {_interval(auc.loc[best])}."
+    return Verdict(headline, "good" if is_good else "bad", sentences)
 
 
 def _interval(row: pd.Series) -> str:
@@ -82,26 +72,24 @@ def _interval(row: pd.Series) -> str:
 
 
 def _against(
-    best: str,
-    controls: list[str],
-    comparisons: pd.DataFrame | None,
-    failed: Mapping[str, str],
-    lost: list[str],
+    analysis: Analysis, best: str, counted: Sequence[str], asked: Sequence[str]
 ) -> tuple[str, str]:
     """Return whether the best model beats every control, and the reason."""
-    if not controls:
-        return "unknown", ", since none was fitted."
+    comparisons, failed = analysis.table("comparisons"), analysis.about["failed"]
+    if not counted:
+        only = "only control-site was, which knows nothing of a site left out"
+        return "unknown", f", since {only if asked else 'none was fitted'}."
     if comparisons is None:
         return "unknown", ", since models were not compared."
-    gone = [control for control in controls if control in failed]
-    here = [control for control in controls if control not in failed]
     delong = select(comparisons, test="delong", metric="auc")
-    lost = [c for c in here if not _beats(delong, best, c)] + lost
+    here = [control for control in counted if control not in failed]
+    lost = [control for control in here if not _beats(delong, best, control)]
     if lost:
         return "no", f"; not clearly above {', '.join(lost)}."
+    gone = [control for control in counted if control in failed]
     if gone:
         return "unknown", f", since {', '.join(gone)} failed."
-    return "yes", f" ({', '.join(controls)}; Holm's p < .05)."
+    return "yes", f" ({', '.join(counted)}; Holm's p < .05)."
 
 
 def _beats(comparisons: pd.DataFrame, model: str, control: str) -> bool:
@@ -112,18 +100,38 @@ def _beats(comparisons: pd.DataFrame, model: str, control: str) -> bool:
     return bool(p) and min(above) > 0 and max(p) < LEVEL
 
 
-def _refit(permutations: pd.DataFrame | None, best: str) -> pd.Series | None:
-    if permutations is None:
+def _refit(analysis: Analysis, best: str) -> pd.Series | None:
+    table = analysis.table("permutations")
+    if table is None:
         return None
-    rows = select(permutations, null="refit", metric="auc", model=best)
+    rows = select(table, null="refit", metric="auc", model=best)
     return None if rows.empty else rows.iloc[0]
 
 
-def _refit_words(refit: pd.Series) -> str:
+def _refit_answer(refit: pd.Series) -> str:
+    """Return yes, no, or unknown where no p of so many permutations is below .05."""
+    if refit["p"] < LEVEL:
+        return "yes"
+    return "no" if page.smallest_p(refit["n_permutations"]) < LEVEL else "unknown"
+
+
+def _refit_words(analysis: Analysis, refit: pd.Series) -> str:
+    n, answer = int(refit["n_permutations"]), _refit_answer(refit)
+    least = page.smallest_p(n)
+    p = page.p_words(refit["p"])
+    if answer == "unknown":
+        why = (
+            f", since {n} permutations cannot give p below {page.p_value(least)} ({p})"
+        )
+    elif refit["p"] < 1.0001 * least:
+        why = f" ({p}, the smallest that {n} permutations can give)"
+    else:
+        why = f" ({p}, {n} permutations)"
+    of = f", {analysis.unit} 1 alone" if analysis.n_repeats > 1 else ""
     return (
-        f"Fitted again on {refit['n_permutations']:.0f} sets of labels permuted within"
-        f" site, it reached AUC {refit['null_mean']:.2f} on average"
-        f" (p = {page.p_value(refit['p'])})."
+        f"Better than on labels permuted within site: {answer}{why}. Fitted again on"
+        f" those it reached AUC {refit['null_mean']:.2f} on average, on the true ones"
+        f" {refit['observed']:.2f} (scores before calibration{of})."
     )
 
 
@@ -138,26 +146,3 @@ def _within(metrics: pd.DataFrame, best: str) -> Iterator[str]:
         yield f"{said}."
     else:
         yield f"{said}: what it knows beyond the site is not clear."
-
-
-def _cautions(models: pd.DataFrame, controls: pd.DataFrame) -> Iterator[str]:
-    """Yield what keeps the headline from being read as more than it is."""
-    knowing = controls.index[controls["low"] > 0.5]
-    if len(knowing):
-        named = _listed(f"{c} (AUC {controls.loc[c, 'estimate']:.2f})" for c in knowing)
-        tells = "alone tells" if len(knowing) == 1 else "each alone tell"
-        yield f"{named} {tells} the groups apart: part of the score may be that."
-    if len(models) > 1:
-        yield (
-            f"It is the best of {len(models)} models, chosen after seeing them all:"
-            " its own figure is a little too good."
-        )
-    if (models["low"] == models["high"]).any():
-        yield (
-            "An interval without width means that every pair was ordered rightly in"
-            " this sample, not that the next one will be."
-        )
-
-
-def _listed(words: Iterable[str]) -> str:
-    return " and ".join(words)

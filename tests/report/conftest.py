@@ -21,6 +21,12 @@ STRENGTHS = {
     "control-site": -0.1,
 }
 METRICS = ("auc", "accuracy", "balanced_accuracy")
+FEATURE = {
+    "input": "fisherz",
+    "atlas": "cc200",
+    "space": "MNI152NLin6Asym",
+    "preprocessing": {"Strategy": "simple", "SmoothingFWHM": 0.0, "MinCoverage": 0.5},
+}
 
 
 def people_of(n, rng):
@@ -173,7 +179,10 @@ def about_of(scheme, harmonize, covariates=("age", "sex")):
         "n_unchanged": 3,
         "imputed": {"age": 2},
     }
-    notes = {"temperature": 2.5} | ({} if harmonize == "none" else {"harmonizer": told})
+    inner = {"0.1": 0.7, "1.0": 0.8, "30.0": 0.75}
+    notes = {"temperature": 2.5, "inner_auc": inner} | (
+        {} if harmonize == "none" else {"harmonizer": told}
+    )
     return {
         "analysis_id": "main",
         "labels": {"0": "control", "1": "autism"},
@@ -199,7 +208,10 @@ def about_of(scheme, harmonize, covariates=("age", "sex")):
         "failed": {},
         "failed_tables": {},
         "fold_notes": ["site CMU has 3 people, fewer than 10 folds."],
-        "notes": [{"model": "fc-svm", "unit": "fc-svm_fold-01", "notes": notes}],
+        "notes": [
+            {"model": "fc-svm", "unit": "fc-svm_fold-01", "notes": notes},
+            {"model": "meanmlp", "unit": "meanmlp_fold-01", "notes": {"epoch": 9}},
+        ],
     }
 
 
@@ -253,4 +265,8 @@ def study(folder, *, scheme="kfold", harmonize="combat", n=240, n_repeats=2):
     for name, table in tables.items():
         store.write_table(folder / f"{name}.tsv", table)
     store.write_json(folder / "analysis.json", about_of(scheme, harmonize))
+    store.write_json(
+        folder / "models" / "fc-svm" / "final" / "model.json",
+        {"context": {"feature": FEATURE}},
+    )
     return folder

@@ -1,12 +1,16 @@
 """The group page: its verdict follows the intervals, its numbers the tables."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from bidsclf.evaluate.comparison import comparisons_table
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.files import store
 from bidsclf.report.group import group_page
+from bidsclf.report.tables import read_analysis
 from bidsclf.report.verdict import judge
 
 LABELS = {"0": "control", "1": "autism & <more>"}
@@ -68,10 +72,12 @@ def analysis(folder, strengths):
     return folder
 
 
-def judged(folder, *, failed=None, scheme="kfold"):
-    metrics = store.read_table(folder / "metrics.tsv")
-    comparisons = store.read_table(folder / "comparisons.tsv")
-    return judge(metrics, comparisons, failed=failed or {}, scheme=scheme)
+def judged(folder, *, failed=None, scheme="kfold", **tables):
+    """Return the verdict, with some tables in place of those in the folder."""
+    found = read_analysis(folder)
+    found.about["failed"] = failed or {}
+    found.about["settings"]["folds"]["scheme"] = scheme
+    return judge(replace(found, tables=found.tables | tables))
 
 
 def test_a_page_holds_what_the_tables_say(tmp_path):
@@ -130,7 +136,7 @@ def test_a_control_that_knows_something_is_pointed_at(tmp_path):
 def test_control_site_is_not_counted_where_sites_are_left_out(tmp_path):
     folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
     answer = judged(folder, scheme="loso")
-    assert "unknown, since none was fitted" in answer.sentences[0]
+    assert "unknown, since only control-site was" in answer.sentences[0]
 
 
 def test_models_that_failed_are_not_called_absent(tmp_path):
@@ -141,7 +147,8 @@ def test_models_that_failed_are_not_called_absent(tmp_path):
 
 def test_beating_an_unlucky_control_is_not_enough(tmp_path):
     answer = judged(analysis(tmp_path, {"fc-svm": 0.0, "control-site": -1.5}))
-    assert "not clearly above chance" in answer.sentences[0]
+    assert "every control: yes" in answer.sentences[0]
+    assert answer.sentences[1].startswith("Better than chance: no")
     assert answer.mood == "bad"
 
 
@@ -181,9 +188,8 @@ def within(metrics, low):
 def test_the_auc_within_sites_stands_beside_the_pooled_one(tmp_path):
     folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
     metrics = store.read_table(folder / "metrics.tsv")
-    comparisons = store.read_table(folder / "comparisons.tsv")
     for low, unclear in ((0.55, False), (0.45, True)):
-        answer = judge(within(metrics, low), comparisons, failed={}, scheme="kfold")
+        answer = judged(folder, metrics=within(metrics, low))
         said = [
             word for word in answer.sentences if "same site its AUC is 0.60" in word
         ]
@@ -191,31 +197,47 @@ def test_the_auc_within_sites_stands_beside_the_pooled_one(tmp_path):
         assert ("is not clear" in said[0]) == unclear
 
 
-def test_refits_that_do_as_well_on_permuted_labels_take_the_yes_away(tmp_path):
-    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
-    metrics = store.read_table(folder / "metrics.tsv")
-    comparisons = store.read_table(folder / "comparisons.tsv")
+def refits(**changes):
     null = {"model": "fc-svm", "null": "refit", "metric": "auc", "observed": 0.8}
-    null |= {"null_mean": 0.71, "null_sd": 0.05, "n_permutations": 200}
-    for p, answer in ((0.005, "yes"), (0.2, "no; not clearly above labels permuted")):
-        table = pd.DataFrame(
-            [null | {"p": p}, null | {"p": 1.0, "null": "fixed scores"}]
-        )
-        said = judge(
-            metrics, comparisons, failed={}, scheme="kfold", permutations=table
-        )
-        assert f"every control: {answer}" in said.sentences[0]
-        assert "on 200 sets of labels" in said.sentences[1]
-        assert f"p = {p:.4f}" in said.sentences[1]
+    null |= {"null_mean": 0.71, "null_sd": 0.05, "p": 0.005, "n_permutations": 200}
+    others = null | {"p": 1.0, "null": "fixed scores"}
+    return pd.DataFrame([null | changes, others])
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "said", "mood"),
+    [
+        (200, 0.005, "yes (p = 0.0050, 200 permutations)", "good"),
+        (200, 1 / 201, "yes (p = 0.0050, the smallest that 200 perm", "good"),
+        (200, 0.2, "no (p = 0.2000, 200 permutations)", "bad"),
+        (
+            10,
+            1 / 11,
+            "unknown, since 10 permutations cannot give p below 0.0909",
+            "good",
+        ),
+        (10, 0.5, "unknown, since 10 permutations cannot give p below 0.0909", "good"),
+        (19, 0.05, "unknown, since 19 permutations cannot give p below 0.0500", "good"),
+        (20, 2 / 21, "no (p = 0.0952, 20 permutations)", "bad"),
+    ],
+)
+def test_permuted_labels_have_an_answer_of_their_own(tmp_path, n, p, said, mood):
+    folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
+    answer = judged(folder, permutations=refits(p=p, n_permutations=n))
+    assert "every control: yes" in answer.sentences[0]
+    assert answer.sentences[1] == "Better than chance: yes."
+    assert f"permuted within site: {said}" in answer.sentences[2]
+    assert "AUC 0.71 on average, on the true ones 0.80" in answer.sentences[2]
+    assert "alone" not in answer.sentences[2]
+    assert answer.mood == mood
 
 
 def test_only_delong_on_the_auc_decides(tmp_path):
     folder = analysis(tmp_path, {"fc-svm": 1.5, "control-site": 0.0})
-    metrics = store.read_table(folder / "metrics.tsv")
     comparisons = store.read_table(folder / "comparisons.tsv")
     is_delong = (comparisons["test"] == "delong") & (comparisons["metric"] == "auc")
     for others, word in ((~is_delong, "yes"), (is_delong, "no")):
         changed = comparisons.copy()
         changed.loc[others, "p_holm"] = 1.0
-        said = judge(metrics, changed, failed={}, scheme="kfold")
+        said = judged(folder, comparisons=changed)
         assert f"every control: {word}" in said.sentences[0]

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from bidsclf.files import store
-from bidsclf.report.harmonization import harmonization_page, is_told, summary
+from bidsclf.report.harmonization import harmonization_page, is_told
+from bidsclf.report.harmonized import summary
 from bidsclf.report.tables import read_analysis
 
 
@@ -19,7 +20,7 @@ def screened(folder, **last):
 
 def test_the_summary_says_both_figures_and_chance(drawn_study):
     said = summary(read_analysis(drawn_study))
-    assert said.headline == "Harmonized with combat."
+    assert said.headline == "The features of fc-svm were harmonized with combat."
     assert "81% before, 36% after" in said.sentences[0]
     assert "largest site gives 41%" in said.sentences[0]
     assert "No more of the site shows than by chance" in said.sentences[0]
@@ -36,6 +37,17 @@ def test_small_sites_that_are_known_count_although_the_accuracy_is_low(own_study
     said = summary(screened(own_study, balanced_accuracy=0.5))
     assert "Part of the site still shows" in said.sentences[0]
     assert "50% are right where chance gives 25%" in said.sentences[0]
+
+
+def test_a_site_named_less_often_than_by_chance_is_not_called_hidden(own_study):
+    rare = {"accuracy": 0.1, "low": 0.05, "high": 0.15, "balanced_accuracy": 0.1}
+    said = summary(screened(own_study, **rare))
+    assert "the correction overshoots" in said.sentences[0]
+    assert "10% are right where chance gives 25%" in said.sentences[0]
+    assert "No more of the site" not in said.sentences[0]
+    assert said.mood == ""
+    said = summary(screened(own_study, **rare, n_sites=9))  # .10 beside .11
+    assert "No more of the site shows than by chance" in said.sentences[0]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -64,7 +76,7 @@ def test_without_harmonization_only_the_sites_are_told(own_study):
 def test_a_run_that_did_not_look_says_so(own_study):
     (own_study / "sites.tsv").unlink()
     said = summary(read_analysis(own_study))
-    assert "was not measured" in said.headline
+    assert "was not measured" in said.sentences[0]
     assert said.mood == ""
 
 
@@ -76,7 +88,7 @@ def test_the_page_counts_people_by_what_was_done_to_them(own_study):
     path, _ = harmonization_page(read_analysis(own_study))
     text = path.read_text(encoding="utf-8")
     n = table.loc[is_usm, "participant_id"].nunique()
-    line = text[: text.index("transductive")].rpartition("<tr")[2]
+    line = text[: text.index("what the people to be tested of")].rpartition("<tr")[2]
     assert f'<td class="number">{n}</td><td class="number">1</td>' in line
 
 

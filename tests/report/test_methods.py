@@ -1,12 +1,14 @@
 """The methods paragraph and the model card say what the run did, and no more."""
 
 import re
+from importlib import import_module
 
 import pytest
 
 from bidsclf.files import store
 from bidsclf.report.card import card_text
 from bidsclf.report.methods import References, methods_text
+from bidsclf.report.preparation import model_words
 from bidsclf.report.tables import read_analysis
 from bidsclf.report.verdict import Verdict
 
@@ -43,13 +45,16 @@ def test_every_reference_is_cited_by_some_text(drawn_study):
         for name in ("methods.md", "model_card.md")
     )
     unused = [key for key, line in References().known.items() if line not in used]
-    assert set(unused) == {"gam", "covbat"}  # of methods this run did not use
+    assert unused == ["covbat"]  # of a method this run did not use
 
 
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("combat", r"ComBat \[\d+, \d+\], learned in each fold"),
+        (
+            "combat",
+            r"ComBat \[\d+, \d+\], fitted with neuroHarmonize \[\d+\] in each split on",
+        ),
         ("combat-gam", r"ComBat-GAM\) \[\d+, \d+\] of age, the penalty"),
         ("covbat", r"CovBat \[\d+\] on top of ComBat"),
         ("none", r"Site effects were not removed\."),
@@ -65,12 +70,18 @@ def test_each_harmonizer_has_its_words(own_study, method, said):
     ("unseen", "said"),
     [
         ("identity", "were left as they are"),
-        ("batch", "without their labels (transductive)"),
+        ("batch", "without their labels: this is transductive"),
         (None, "would have been refused"),
     ],
 )
 def test_each_policy_has_its_words(own_study, unseen, said):
-    assert said in settings(own_study, "harmonize", unseen=unseen)
+    text = settings(own_study, "harmonize", unseen=unseen)
+    assert ("Nobody tested was of a site" in text) == (unseen is not None)
+    table = store.read_table(own_study / "predictions.tsv")
+    is_usm = (table["site"] == "USM") & (table["model"] == "fc-svm")
+    table.loc[is_usm, "harmonized"] = unseen or "site"
+    store.write_table(own_study / "predictions.tsv", table)
+    assert said in methods_text(read_analysis(own_study))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +99,7 @@ def test_each_scheme_has_its_words(own_study, scheme, said):
 def test_given_splits_are_not_called_a_scheme(own_study):
     text = settings(own_study, "folds", folds_file="somewhere/mine.tsv")
     assert "Splits were given in mine.tsv: 10 folds, repeated 2 times." in text
-    assert "stratified" not in text
+    assert "stratified by" not in text
     assert "somewhere" not in text
 
 
@@ -102,20 +113,93 @@ def test_what_was_not_done_is_not_said(own_study):
     assert "No covariate was kept." in text
 
 
-def test_models_are_described_by_their_files(drawn_study):
+def test_each_model_has_a_sentence(drawn_study):
     text = (drawn_study / "methods.md").read_text(encoding="utf-8")
-    assert "- `fc-svm`: linear classifiers of functional connectivity" in text
-    assert "`control-phenotype`, `control-motion`, `control-site`: " in text
+    assert (
+        "- `fc-svm`: a linear support vector machine on Fisher's z of the correlations"
+        " between regions (atlas cc200).\n" in text
+    )
+    assert "- `control-phenotype`: logistic regression with an L2 pen" in text
+    assert "the models to beat" not in text
+    assert "The cost C of fc-svm was chosen from 0.1, 1, 30, each divided by" in text
+    assert "AUC over 5 stratified inner folds" in text
+    assert "Training of meanmlp stopped when the loss on 15 % of the" in text
 
 
-def test_what_a_model_read_comes_from_its_bundle(own_study):
-    feature = {"input": "fisherz", "atlas": "cc200", "desc": "cpac"}
+def test_every_model_there_is_has_a_sentence():
+    for family in ("fc", "meanmlp", "control"):
+        for model in import_module(f"bidsclf.models.{family}").VARIANTS:
+            words = model_words(model, {})
+            assert words.endswith("."), model
+            assert "to beat" not in words
+
+
+def test_a_model_without_a_sentence_is_told_by_its_file(monkeypatch, tmp_path):
+    words = store.write_json(tmp_path / "models.json", {"models": {}})
+    monkeypatch.setattr("bidsclf.report.preparation.WORDS", words)
+    words = model_words("fc-svm", {"input": "fisherz"})
+    assert words.startswith("linear classifiers of functional connectivity")
+    assert model_words("nobody", {}) == "a model that this version does not know."
+
+
+def without(folder, *gone):
+    """Take models out of every table."""
+    for file in folder.glob("*.tsv"):
+        table = store.read_table(file, text=("group",))
+        for column in {"model", "model_a", "model_b"} & set(table):
+            table = table[~table[column].isin(gone)]
+        store.write_table(file, table)
+    about = store.read_json(folder / "analysis.json")
+    about["notes"] = [note for note in about["notes"] if note["model"] not in gone]
+    store.write_json(folder / "analysis.json", about)
+    return methods_text(read_analysis(folder))
+
+
+def test_torch_is_cited_only_where_a_network_was_fitted(own_study):
+    text = methods_text(read_analysis(own_study))
+    assert re.search(r"scikit-learn \[\d+\], meanmlp with PyTorch \[\d+\]\.", text)
+    text = without(own_study, "meanmlp")
+    assert "PyTorch" not in text
+    assert "Paszke" not in text
+    assert "Training of" not in text
+
+
+FMRIPREP = {"Strategy": "simple", "SmoothingFWHM": 0.0, "MinCoverage": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (FMRIPREP, "24 motion parameters, white matter, CSF"),
+        (FMRIPREP, "preprocessed with fMRIPrep [4]"),
+        (FMRIPREP, "Signals were detrended and not filtered further."),
+        (FMRIPREP, "Images were not smoothed. No volume was censored for motion."),
+        (FMRIPREP, "covers less than 50% counts as missing"),
+        (FMRIPREP | {"HighPassHz": 0.01, "LowPassHz": 0.1}, "above 0.01 Hz and below"),
+        (FMRIPREP | {"LowPassHz": 0.08}, "kept below 0.08 Hz (Butterworth"),
+        (FMRIPREP | {"SmoothingFWHM": 6.0}, "smoothed by 6 mm FWHM"),
+        (
+            FMRIPREP | {"FDThreshold": 0.5, "StdDVARSThreshold": 1.5,
+                        "MinSegmentVolumes": 5},
+            "displacement above 0.5 mm or standardized DVARS above 1.5 were censored,"
+            " and segments under 5 volumes",
+        ),
+        (FMRIPREP | {"DummyScansAsked": 4}, "at the start, the first 4 were left out"),
+        (FMRIPREP | {"DummyScansAsked": "auto"}, "that fMRIPrep marked as non-steady"),
+        (FMRIPREP | {"Strategy": "mine"}, "The denoising strategy was mine; each"),
+        ({"Strategy": "simple", "Pipeline": "cpac"}, "not made by bidsclf but by cpac"),
+        ({}, "is not recorded"),
+    ],
+)  # fmt: skip
+def test_how_images_were_prepared_comes_from_the_bundle(own_study, made, said):
+    feature = {"input": "fisherz", "atlas": "cc200", "preprocessing": made}
     store.write_json(
         own_study / "models" / "fc-svm" / "final" / "model.json",
         {"context": {"feature": feature}},
     )
     text = methods_text(read_analysis(own_study))
-    assert "Input: fisherz (atlas cc200, desc cpac)." in text
+    assert said in text
+    assert ("fMRIPrep" in text) == ("SmoothingFWHM" in made)
 
 
 def test_the_card_answers_from_the_run_and_leaves_the_rest_open(drawn_study):

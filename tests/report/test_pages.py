@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from bidsclf.files import store
+from bidsclf.report import page as page_of
 from bidsclf.report.group import group_page
-from bidsclf.report.tables import NEEDED, OPTIONAL
+from bidsclf.report.ranking import comparisons
+from bidsclf.report.tables import NEEDED, OPTIONAL, read_analysis
 
 PAGES = ("report.html", "harmonization.html", "methods.md", "model_card.md")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -146,6 +148,58 @@ def test_the_best_model_s_pairs_come_first(drawn_study):
     assert text.index("fc-svm against control-site") < text.index("3 more pairs")
     assert text.index("meanmlp against control-site") > text.index("3 more pairs")
     assert "control-phenotype against" not in text
+
+
+def test_the_best_model_is_first_in_its_pairs(own_study):
+    table = store.read_table(own_study / "comparisons.tsv")
+    swap = {"model_a": "model_b", "model_b": "model_a", "low": "high", "high": "low"}
+    is_two = table["test"] != "paired-t"
+    turned = table.rename(columns=swap)[table.columns]
+    numbers = ["difference", "low", "high"]
+    turned[numbers] = -turned[numbers]
+    before = comparisons(read_analysis(own_study))
+    table[is_two] = turned[is_two]
+    store.write_table(own_study / "comparisons.tsv", table)
+    after = comparisons(read_analysis(own_study))
+    assert after["best"] == before["best"]
+    assert after["best"].rows[0].cells[0][1] == "fc-svm against meanmlp"
+    assert after["one_sided"] == before["one_sided"]
+
+
+def test_the_one_sided_test_is_asked_as_it_was_and_folded_away(own_study):
+    table = store.read_table(own_study / "comparisons.tsv")
+    found = comparisons(read_analysis(own_study))
+    assert not any("one-sided" in name for name in found["best"].columns)
+    is_asked = (table["test"] == "paired-t") & (table["metric"] == "auc")
+    row = table[is_asked & (table["model_b"] == "meanmlp")].iloc[0]
+    cells = dict(found["one_sided"].rows[0].cells)
+    assert cells["model"] == "fc-svm above meanmlp"
+    assert cells["one-sided t p, AUC"] == page_of.p_value(row["p_holm"])
+
+
+@pytest.mark.parametrize("n", [19, 20])
+@pytest.mark.usefixtures("undrawn")
+def test_a_percentile_p_is_shown_where_it_could_be_small(own_study, n):
+    table = store.read_table(own_study / "experiment.tsv").assign(n_splits=n)
+    store.write_table(own_study / "experiment.tsv", table)
+    group_page(own_study)
+    assert ("p, percentile" in text_of(own_study)) == (n == 20)
+    assert ("The percentile p counts" in text_of(own_study)) == (n == 20)
+
+
+def test_controls_are_folded_away_beside_models_only(drawn_study):
+    text = text_of(drawn_study)
+    splits = text.partition(">Splits<")[2].partition("Can a score be read")[0]
+    shown, _, folded = splits.partition("The same of controls")
+    assert '<td class="">meanmlp</td>' in shown
+    assert '<td class="">control-site</td>' not in shown
+    assert '<td class="">control-site</td>' in folded
+    first = text.partition("Models beside their controls")[2].partition("<h2>")[0]
+    assert '<td class="">control-site</td>' in first
+
+
+def test_the_smallest_p_of_permutations_is_said(drawn_study):
+    assert "1000 permutations give none below 0.0010" in text_of(drawn_study)
 
 
 def test_comparisons_show_the_corrected_p_of_each_test(drawn_study):
