@@ -78,8 +78,8 @@ def screen(
         success: sites made alike in training may differ the other way round in
         people held out.
         'site_map': stage, participant_id, site, pc1, pc2 (principal components).
-        'qcfc': stage, n_edges, median_abs_r, share_p05, share_fdr05, r_distance
-        (empty): see `qcfc`; no row where motion is unknown or does not vary.
+        'qcfc': stage, n_edges, median_abs_r, share_p05, share_fdr05: see
+        `qcfc`; no row where motion is unknown or does not vary.
     notes : list of str
         Sites left out because fewer than five people or families are there.
 
@@ -274,7 +274,7 @@ def _stacked(stages: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _qcfc_table(study: _Study, kept: dict[str, np.ndarray]) -> pd.DataFrame:
-    names = ["n_edges", "median_abs_r", "share_p05", "share_fdr05", "r_distance"]
+    names = ["n_edges", "median_abs_r", "share_p05", "share_fdr05"]
     empty = pd.DataFrame(columns=["stage", *names])
     if "mean_fd" not in study.people:
         return empty
@@ -282,8 +282,6 @@ def _qcfc_table(study: _Study, kept: dict[str, np.ndarray]) -> pd.DataFrame:
     has = np.isfinite(motion)
     if has.sum() < FEWEST or np.ptp(motion[has]) == 0:
         return empty
-    found = [
-        {"stage": stage, **qcfc(x[has], motion[has]), "r_distance": ""}
-        for stage, x in kept.items()
-    ]
-    return pd.DataFrame(found)
+    return pd.DataFrame(
+        {"stage": stage, **qcfc(x[has], motion[has])} for stage, x in kept.items()
+    )

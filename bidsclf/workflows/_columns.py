@@ -13,9 +13,10 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "part": "What the fold uses the person for: train, valid or test; a person"
         " whom a bootstrap drew several times has as many rows",
         "truth": "1 for the positive label, 0 for the other",
-        "score": "Score of the positive label in [0, 1]; 0.5 is the decision boundary."
-        " Where the model held training people out, their scores set its temperature",
-        "raw_score": "The same before the temperature",
+        "score": "The model's own score of the positive label in [0, 1]; 0.5 is the"
+        " decision boundary. Ranks, thresholds and tests are made of it",
+        "probability": "The score after division of its logit by the temperature that"
+        " people held out of training gave; the score itself where there is none",
         "harmonized": "What harmonization did to the person's features: none; site (the"
         " site was learned from training people); identity (the site was not, and the"
         " features stayed as they were); batch (the site was not, and was estimated"
@@ -73,7 +74,7 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
         "permutations": {
             "null": "fixed scores: labels permuted within site, the scores stand;"
             " refit: labels permuted within site and test fold, and every fit of"
-            " repeat 1 done again, inner choices included (raw scores)",
+            " repeat 1 done again, inner choices included",
             "metric": "auc, accuracy or balanced_accuracy",
             "observed": "The metric with the true labels",
             "null_mean": "Mean over permutations",
@@ -87,10 +88,10 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "balanced_accuracy": "Their balanced accuracy",
         },
         "calibration": {
-            "stage": "before or after the scores were divided by the temperature",
-            "bin_low": "Lower end of the bin of scores",
-            "bin_high": "Upper end of the bin of scores",
-            "mean_score": "Mean score in the bin",
+            "stage": "before (score) or after (probability) the temperature",
+            "bin_low": "Lower end of the bin",
+            "bin_high": "Upper end of the bin",
+            "mean_score": "Mean score or probability in the bin",
             "share_positive": "Share of people with the positive label in the bin",
             "low": "Lower end of the share's 95 % interval (Wilson)",
             "high": "Upper end of the share's 95 % interval (Wilson)",
@@ -143,7 +144,6 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "median_abs_r": "Median over features of the absolute correlation with"
             " mean framewise displacement",
             "share_p05": "Share of features that correlate with it at p < 0.05",
-            "r_distance": "Not computed: regions have no positions here",
             "share_fdr05": "Share that do so at a false discovery rate of 0.05",
         },
     }

@@ -196,13 +196,13 @@ def fit(work: Path, job: Job) -> list[Path]:
         _recipe(job, shared),
         traits=_shared.traits_of(shared),
     )
-    _refuse_nan(job.unit, np.concatenate([found.scores, found.raw_scores]))
+    _refuse_nan(job.unit, np.concatenate([found.scores, found.probabilities]))
     context = _context(work, job, shared, fold) | {"notes": found.notes}
     folder = Path(job.bundle)
     save_bundle(folder, found.fitted, variant=job.model, context=context)
     values = {
         "score": found.scores.tolist(),
-        "raw_score": found.raw_scores.tolist(),
+        "probability": found.probabilities.tolist(),
         "harmonized": found.harmonized.tolist(),
         "notes": found.notes,
     }
@@ -245,7 +245,7 @@ def scores_of(work: Path, unit: str) -> Path:
 
 
 def permute(work: Path, job: Job) -> list[Path]:
-    """Fit a fold again for each permutation of the labels; keep the raw scores."""
+    """Fit a fold again for each permutation of the labels; keep the scores."""
     x, shared = _open_rows(work, job.model), _shared.read(work)
     fold = _shared.fold_of(shared, job.number)
     scores = permute_fold(

@@ -130,5 +130,5 @@ def notes(config: Config, cohort: Cohort) -> Iterator[str]:
     if config.analysis.n_refit_permutations:
         yield (
             f"the {config.analysis.n_refit_permutations} refit permutations are of"
-            " repeat 1 and of raw scores."
+            " repeat 1."
         )

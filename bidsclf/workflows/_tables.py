@@ -32,7 +32,7 @@ OUTPUTS = MappingProxyType(  # what is made at once -> its files
         "screening": _fits.SCREENED,
     }
 )
-SCORES = ("score", "raw_score", "harmonized")
+SCORES = ("score", "probability", "harmonized")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,12 +66,12 @@ def test_new_people_get_a_score_and_a_label(trained, tmp_path, write_people):
         "site",
         "model",
         "score",
-        "raw_score",
+        "probability",
         "harmonized",
         "label",
     ]
     assert set(found["harmonized"]) == {"none"}
-    assert ((found["raw_score"] >= 0.5) == (found["score"] >= 0.5)).all()
+    assert ((found["probability"] >= 0.5) == (found["score"] >= 0.5)).all()
     assert found["score"].between(0, 1).all()
     assert (found["label"] == truth["diagnosis"]).mean() > 0.9
     assert ((found["score"] >= 0.5) == (found["label"] == "autism")).all()
@@ -208,7 +208,7 @@ def test_the_columns_say_what_a_score_and_a_label_are(trained, tmp_path, write_p
     assert run_predict(config_of(tmp_path, trained)) == 0
     said = store.read_json(tmp_path / "derivatives" / "new" / "predictions.json")
     assert "0.5 is the decision boundary" in said["score"]["Description"]
-    assert "before the temperature" in said["raw_score"]["Description"]
+    assert "temperature" in said["probability"]["Description"]
     assert "identity" in said["harmonized"]["Description"]
     assert "not a diagnosis" in said["label"]["Description"]
 
@@ -256,7 +256,8 @@ def test_a_harmonizing_model_harmonizes_one_new_person(
     one = predictions(tmp_path / "one").iloc[0]
     expected = found.set_index("participant_id").loc["sub-63"]
     assert one["score"] == pytest.approx(expected["score"], rel=1e-6)
-    assert one["raw_score"] == pytest.approx(expected["raw_score"], rel=1e-6)
+    expected = pytest.approx(expected["probability"], rel=1e-6)
+    assert one["probability"] == expected
 
 
 def test_an_unseen_site_follows_the_policy_that_is_asked_for(

@@ -25,7 +25,7 @@ from bidsclf.workflows.group import run_group
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
 TEXT = _analysis.TEXT
 MODELS = ("fc-svm", "control-site")
-N_REFITS = 6
+N_REFITS = 19
 
 
 def config_of(out, *, work=None, **parts):
@@ -90,13 +90,15 @@ def test_predictions_say_what_was_done_to_each_person(analysed):
     predictions = table(analysed, "predictions")
     assert list(predictions) == [
         "participant_id", "site", "model", "repeat", "fold", "truth", "score",
-        "raw_score", "harmonized",
+        "probability", "harmonized",
     ]  # fmt: skip
     done = predictions.groupby("model")["harmonized"].unique()
     assert done["fc-svm"].tolist() == ["site"]
     assert done["control-site"].tolist() == ["none"]
-    raw, score = predictions["raw_score"], predictions["score"]
-    assert ((raw > 0.5) == (score > 0.5)).all()
+    score, probability = predictions["score"], predictions["probability"]
+    assert ((score > 0.5) == (probability > 0.5)).all()
+    is_scaled = (score != probability).groupby(predictions["model"]).any()
+    assert is_scaled.to_dict() == {"fc-svm": True, "control-site": False}
 
 
 def test_metrics_can_be_computed_again_from_the_tables(analysed):
@@ -116,7 +118,7 @@ def test_a_refit_p_value_follows_from_its_null(analysed):
     assert nulls.groupby("model").size().tolist() == [N_REFITS] * 2
     predictions = table(analysed, "predictions")
     for model, rows in predictions.groupby("model"):
-        observed = roc_auc_score(rows["truth"], rows["raw_score"])
+        observed = roc_auc_score(rows["truth"], rows["score"])
         line = found.query("model == @model and null == 'refit' and metric == 'auc'")
         np.testing.assert_allclose(line["observed"], observed, rtol=1e-6)
         null = nulls.loc[nulls["model"] == model, "auc"]
