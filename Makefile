@@ -44,7 +44,7 @@ lint: .venv/ready
 	    bidsclf/cohort bidsclf/screening.py bidsclf/crossval
 
 bench: .venv/ready
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
 
 descriptor: .venv/ready
 	$(BIN)/python -c "import json; from bidsclf.arguments import descriptor; \

@@ -78,6 +78,8 @@ def test_every_default_is_within_its_own_bounds(part):
         (AnalysisConfig, {"analysis_id": "../x"}, "'../x'; it takes letters"),
         (AnalysisConfig, {"analysis_id": "é"}, "letters and digits"),
         (AnalysisConfig, {"n_bootstrap": 99}, "--n-bootstrap is 99; .*100 or more"),
+        (AnalysisConfig, {"n_refit_permutations": 1}, r"below 1/2.*19 or more, or 0"),
+        (AnalysisConfig, {"n_refit_permutations": 18}, r"below 1/19.*as small as .05"),
         (RunConfig, {"nprocs": 0}, "--nprocs is 0; it takes 1 or more"),
         (RunConfig, {"force": True, "reports_only": True}, "give one of them"),
     ],
@@ -107,6 +109,12 @@ def test_a_value_out_of_bounds_is_named_by_its_option(part, values, message):
 def test_a_file_with_a_mistake_is_refused_by_name(values, message):
     with pytest.raises(ConfigError, match=message):
         from_plain(Config, to_plain(CONFIG) | values)
+
+
+@pytest.mark.parametrize("n_refits", [0, 19, 1000])
+def test_refits_that_can_reach_a_small_p_are_taken(n_refits):
+    made = AnalysisConfig(n_refit_permutations=n_refits)
+    assert made.n_refit_permutations == n_refits
 
 
 def test_all_mistakes_come_together():

@@ -9,6 +9,7 @@ MISSING = ("error", "drop", "impute-train-median")
 UNSEEN = ("refuse", "identity", "batch")
 HARMONIZERS = ("none", "combat", "combat-gam", "covbat")
 BOOTSTRAP_REPEATS = 100  # rounds of seeds 000
+FEWEST_REFITS = 19  # the least p, 1 / (m + 1), is .05 then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,8 @@ class AnalysisConfig(Checked):
     n_permutations : int
         Permutations of labels within site, against scores that stand.
     n_refit_permutations : int
-        Permutations for each of which every model is fitted again; 0 for none.
+        Permutations for each of which every model is fitted again; 0 for none,
+        else 19 or more: fewer cannot give p = .05.
     device : {'auto', 'cpu', 'cuda'}
     """
 
@@ -165,5 +167,11 @@ class AnalysisConfig(Checked):
         if not (self.analysis_id.isascii() and self.analysis_id.isalnum()):
             problems.append(
                 f"--analysis-id is {self.analysis_id!r}; it takes letters and digits."
+            )
+        if 0 < self.n_refit_permutations < FEWEST_REFITS:
+            m = self.n_refit_permutations
+            problems.append(
+                f"--n-refit-permutations is {m}; no p can then be below 1/{m + 1}, and"
+                f" never as small as .05. Give {FEWEST_REFITS} or more, or 0 for none."
             )
         return problems
