@@ -122,10 +122,11 @@ def _subgroups(metrics: pd.DataFrame) -> str:
 def _calibrated(analysis: Analysis) -> str:
     table = analysis.table("calibration")
     if table is None or not (table["stage"] == "after").any():
-        return "It is not a calibrated probability."
+        return "It is no probability."
     return (
-        "Scores were calibrated on held-out training people; calibration curves are on"
-        " the report. They hold for the share of patients of this sample."
+        "The probability beside it is calibrated on held-out training people;"
+        " calibration curves are on the report. It holds for the share of patients of"
+        " this sample."
     )
 
 

@@ -127,11 +127,11 @@ def _refit_words(analysis: Analysis, refit: pd.Series) -> str:
         why = f" ({p}, the smallest that {n} permutations can give)"
     else:
         why = f" ({p}, {n} permutations)"
-    of = f", {analysis.unit} 1 alone" if analysis.n_repeats > 1 else ""
+    of = f" ({analysis.unit} 1 alone)" if analysis.n_repeats > 1 else ""
     return (
         f"Better than on labels permuted within site: {answer}{why}. Fitted again on"
         f" those it reached AUC {refit['null_mean']:.2f} on average, on the true ones"
-        f" {refit['observed']:.2f} (scores before calibration{of})."
+        f" {refit['observed']:.2f} {of}."
     )
 
 

@@ -63,8 +63,8 @@ def predictions_of(people, folds, rng):
         rows = tested[["participant_id", "site", "repeat", "fold"]].copy()
         rows.insert(2, "model", model)
         rows["truth"] = tested["y"]
-        rows["score"] = 1 / (1 + np.exp(-logit / 2.5))
-        rows["raw_score"] = 1 / (1 + np.exp(-logit))
+        rows["score"] = 1 / (1 + np.exp(-logit))
+        rows["probability"] = 1 / (1 + np.exp(-logit / 2.5))
         rows["harmonized"] = "site" if model.startswith("fc") else "none"
         parts.append(rows)
     return pd.concat(parts, ignore_index=True)

@@ -103,8 +103,8 @@ def test_sites_that_share_a_colour_differ_in_shape():
 
 def test_the_curve_before_calibration_is_drawn_apart():
     both = figures.reliability(CURVE, CURVE, "fc-svm")
-    assert "as the model gave them" in both
-    assert "as the model gave them" not in DRAWN["reliability"]()
+    assert "score of the model" in both
+    assert "score of the model" not in DRAWN["reliability"]()
 
 
 def test_chance_stands_in_the_histogram():

@@ -231,4 +231,4 @@ def test_scores_that_were_not_calibrated_are_not_called_so(own_study):
     before = table[table["stage"] == "before"]
     store.write_table(own_study / "calibration.tsv", before)
     text = card_text(read_analysis(own_study), VERDICT)
-    assert "It is not a calibrated probability." in text
+    assert "It is no probability." in text

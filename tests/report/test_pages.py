@@ -103,7 +103,7 @@ def test_an_analysis_older_than_all_of_this_still_has_a_page(own_study):
     store.write_json(own_study / "analysis.json", about)
     table = store.read_table(own_study / "predictions.tsv")
     store.write_table(
-        own_study / "predictions.tsv", table.drop(columns=["raw_score", "harmonized"])
+        own_study / "predictions.tsv", table.drop(columns=["probability", "harmonized"])
     )
     group_page(own_study)
     assert "Not harmonized" in text_of(own_study)

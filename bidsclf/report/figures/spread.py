@@ -119,12 +119,12 @@ def reliability(before: Curve | None, after: Curve | None, title: str) -> str:
     Parameters
     ----------
     before, after : Curve or None
-        Scores as the model gave them, and calibrated.
+        Scores as the model gave them, and probabilities made of them.
     title : str
     """
     curves = [
-        (before, GREY, "as the model gave them", "o--"),
-        (after, BLUE, "calibrated", "o-"),
+        (before, GREY, "score of the model", "o--"),
+        (after, BLUE, "probability", "o-"),
     ]
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.7, 3.9)
@@ -136,10 +136,9 @@ def reliability(before: Curve | None, after: Curve | None, title: str) -> str:
             axes.errorbar(curve.score, curve.share, yerr=reach, fmt=style, color=colour,
                           label=label, markersize=4.5, linewidth=1.4,
                           elinewidth=0.9)  # fmt: skip
-        axes.set(xlabel="mean score", ylabel="share of positive people")
+        axes.set(xlabel="mean value", ylabel="share of positive people")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", title=title)
-        figure.subplots_adjust(
-            bottom=0.21
-        )  # the legend stands below: bars fill a panel
+        figure.subplots_adjust(bottom=0.21)
+        # below, since the bars of a small study fill the panel
         figure.legend(loc="lower center", ncols=2, fontsize=8)
         return svg(figure, f"Calibration of {title}")
