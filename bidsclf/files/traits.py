@@ -10,8 +10,11 @@ from bidsclf.errors import ConfigError, InputError
 from bidsclf.files.people import BLANK, ID, column_of, listed
 
 RESERVED = ("site", "group")  # columns of the traits that are no covariates
-MOST_LEVELS = 10  # a number with more values is taken for a measure; ours
-LEAST_SHARE = 5  # people a level, below which chance alone splits classes; ours
+MOST_LEVELS = 10  # text with more values may be free text; ours
+REFUSED = 0.95  # AUC of a covariate for the label: it is the target; ours
+NOTED = 0.7  # AUC from which a reader should know of it; ours
+LEAST = 5  # people of a class, below which any scale may rank them by chance; ours
+ROUNDING = 1e-9  # an AUC is met in spite of it; ours
 
 
 def traits_of(
@@ -109,7 +112,7 @@ def missing_cells(
 
 def check_covariates(
     traits: pd.DataFrame, label: pd.Series, covariates: Sequence[str], missing: str
-) -> None:
+) -> list[str]:
     """Refuse covariates that say nothing, say the target, or lack cells.
 
     Parameters
@@ -122,14 +125,21 @@ def check_covariates(
     missing : str
         ``--missing``; cells may be absent under 'impute-train-median' only.
 
+    Returns
+    -------
+    notes : list of str
+        A sentence for each covariate that tells much of the target.
+
     Raises
     ------
     InputError
         A cell is missing, a covariate has one value only, or it is text that
         differs between most people.
     ConfigError
-        A covariate is the target under another name.
+        A covariate is the target under another name: alone it tells the
+        classes apart with an AUC of 0.95 or more.
     """
+    notes = []
     for name in covariates:
         lacking = traits.index[traits[name].isna()]
         if len(lacking) and missing == "error":
@@ -147,7 +157,8 @@ def check_covariates(
                 " explains nothing. Leave it out of --covariates."
             )
         _refuse_free_text(values)
-        _refuse_target(values, label.set_axis(traits.index)[values.index])
+        notes += _refuse_target(values, label.set_axis(traits.index)[values.index])
+    return notes
 
 
 def _refuse_free_text(values: pd.Series) -> None:
@@ -164,23 +175,55 @@ def _refuse_free_text(values: pd.Series) -> None:
     )
 
 
-def _refuse_target(values: pd.Series, label: pd.Series) -> None:
-    """Refuse a covariate from which the label can be read off.
+def _told(values: pd.Series, label: pd.Series) -> float:
+    """Return how well a covariate alone tells the two classes apart.
 
     Parameters
     ----------
     values, label : Series of shape (n_known,)
+
+    Returns
+    -------
+    auc : float
+        Of the value, in the better direction; or, where that is more, of a vote:
+        whether the class is more frequent than usual among the others who have
+        the same value. A value that nobody shares votes for neither, and
+        a scale of more than two values ranks classes of five people or more.
     """
-    n_labels = label.groupby(values).nunique()
-    is_scale = len(n_labels) > min(MOST_LEVELS, len(values) / LEAST_SHARE)
+    is_one = label == label.iloc[0]
+    others = is_one.groupby(values).transform("size") - 1
+    alike = is_one.groupby(values).transform("sum") - is_one
+    usual = (is_one.sum() - is_one) / (len(is_one) - 1)  # among the others too
+    aucs = [_auc(np.sign(alike / others.where(others > 0) - usual), is_one)]
+    may_rank = values.nunique() == 2 or label.value_counts().min() >= LEAST
+    if values.dtype != object and may_rank:
+        area = _auc(values, is_one)
+        aucs += [area, 1 - area]
+    return max(aucs)
+
+
+def _auc(score: pd.Series, is_one: pd.Series) -> float:
+    """Return the area under the ROC curve; a score that is NaN counts as 0."""
+    n = int(is_one.sum())
+    above = score.fillna(0).rank()[is_one].sum() - n * (n + 1) / 2
+    return float(above / (n * (len(is_one) - n)))
+
+
+def _refuse_target(values: pd.Series, label: pd.Series) -> list[str]:
+    """Refuse a covariate from which the label can be read off; say what is near."""
     if label.nunique() < 2:
         found = f"is filled only for people with {label.name} {label.iloc[0]!r}"
-    elif (n_labels == 1).all() and (len(n_labels) == 2 or not is_scale):
-        pairs = label.groupby(values).first().head(3).items()
-        shown = ", ".join(f"{value} is always {one}" for value, one in pairs)
-        found = f"gives {label.name} away ({shown})"
     else:
-        return
+        told = _told(values, label)
+        found = f"alone tells {label.name} apart with an AUC of {told:.2f}"
+        if told < NOTED - ROUNDING:
+            return []
+        if told < REFUSED - ROUNDING:
+            return [
+                f"covariate {values.name!r} {found}. Harmonization keeps its effect"
+                " in the features, so that what models find may be this covariate."
+                " Run without it as well."
+            ]
     raise ConfigError(
         f"covariate {values.name!r} {found}: it is the target under another name,"
         " and harmonization that knows the target writes it into the features of the"
