@@ -199,7 +199,9 @@ def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
     new = np.flatnonzero(~task.is_known)
     asked = np.isin(rows, new)
     x = prepared(task.variant, take(task.loaded, np.flatnonzero(asked)))
-    scores, probabilities, harmonized = _score(task, x, np.searchsorted(new, rows[asked]), new)
+    scores, probabilities, harmonized = _score(
+        task, x, np.searchsorted(new, rows[asked]), new
+    )
     table = people[["participant_id", "site"]].iloc[new]
     table = table.assign(
         model=task.variant,
