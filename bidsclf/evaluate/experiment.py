@@ -12,7 +12,6 @@ import pandas as pd
 from bidsclf.evaluate._predictions import check
 from bidsclf.evaluate.paired import (
     SPLIT,
-    corrected_t,
     paired_t,
     share_tested,
     split_metrics,
@@ -73,7 +72,7 @@ def experiment_table(
 
     References
     ----------
-    See `corrected_t`, whose p is halved here.
+    See `paired_t`.
     """
     check(predictions)
     found = []
@@ -110,8 +109,7 @@ def _against(values: np.ndarray, share: float, chance: float) -> dict[str, float
         above = values - chance
         cells["t"] = float(above.mean() / sd * np.sqrt(n))
         cells["p_t"] = paired_t(above).p
-        p = corrected_t(above, share).p
-        cells["p_nadeau_bengio"] = p / 2 if above.mean() > 0 else 1 - p / 2
+        cells["p_nadeau_bengio"] = paired_t(above, share).p
     return cells
 
 

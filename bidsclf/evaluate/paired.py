@@ -108,29 +108,31 @@ def corrected_t(differences: np.ndarray, share: float) -> Difference:
     return Difference(mean, mean - half, mean + half, p)
 
 
-def paired_t(differences: np.ndarray) -> Difference:
-    """Test with a plain one-tailed t whether differences over splits exceed 0.
+def paired_t(differences: np.ndarray, share: float = 0.0) -> Difference:
+    """Test with a one-tailed t whether differences over splits exceed 0.
 
     Dvornek et al. (2019; doi:10.1007/978-3-030-32692-0_44) compare models so,
-    and many with them. Its flaw: splits that share training people are taken as
-    independent, so that p is too small. Read `corrected_t` instead.
+    and many with them, with a share of 0. Its flaw: splits that share training
+    people are taken as independent, so that p is too small.
 
     Parameters
     ----------
     differences : float array of shape (n_splits,)
+    share : float
+        See `corrected_t`.
 
     Returns
     -------
     Difference
-        As `corrected_t` with a share of 0, but p is one-tailed: small where
-        the mean is above 0. The interval stays two-sided.
+        As `corrected_t`, but p is one-tailed: small where the mean is above 0.
+        The interval stays two-sided.
 
     Examples
     --------
     >>> round(paired_t(np.array([0.1, 0.0, 0.2, 0.1])).p, 3)
     0.046
     """
-    mean, low, high, p = corrected_t(differences, 0)
+    mean, low, high, p = corrected_t(differences, share)
     return Difference(mean, low, high, p / 2 if mean > 0 else 1 - p / 2)
 
 
