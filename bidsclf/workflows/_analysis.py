@@ -35,7 +35,8 @@ Written by bidsclf. Each table has a JSON file beside it that explains its colum
 - `confounds.tsv`: whether scores follow motion or age
 - `sites.tsv`, `site_map.tsv`, `qcfc.tsv`: what site and motion leave in the features,
   before and after harmonization
-- `models/`: the fitted models; `final` learned from everyone
+- `models/`: the fitted models, one a fold; `final` learned from everyone, and is the
+  only one that is kept of a bootstrap
 - `analysis.json`: command, settings and versions; `report.html`: the page to read
 
 A table that was not asked for, or that failed, is absent; `analysis.json` has the

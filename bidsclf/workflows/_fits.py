@@ -1,7 +1,5 @@
 """The work of a node: prepare an input, fit a fold, permute it, screen an input."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import numpy as np
 
 from bidsclf.checks import from_plain
 from bidsclf.cohort import build_cohort
-from bidsclf.config import CohortConfig, Config, HarmonizeConfig
+from bidsclf.config import CohortConfig
 from bidsclf.crossval import (
     DESCRIPTION,
     HARMONIZER,
@@ -25,123 +23,14 @@ from bidsclf.files import store
 from bidsclf.folds import Fold
 from bidsclf.harmonize import make
 from bidsclf.models._base import find, prepare_key, prepared
-from bidsclf.models._device import device_of
 from bidsclf.models._harmonized import to_features
 from bidsclf.models._rows import load_rows, row_digests, save_rows
 from bidsclf.screening import screen as screened
 from bidsclf.workflows import _analysis, _persons, _shared
+from bidsclf.workflows._jobs import Job
 
 DIGESTS = "digests.json"
 SCREENED = ("sites", "site_map", "qcfc")  # tables of a screening
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """All that a worker needs for one unit of work.
-
-    Attributes
-    ----------
-    unit : str
-    kind : {'fit', 'permute', 'screen'}
-        One fit; one fit a permutation of the labels; how well an input tells sites.
-    model : str
-        As ``--models`` names it; of a screening, one that takes the input.
-    number : int
-        Which of the folds that ``share`` wrote; -1 for a screening.
-    seed : int
-    device : str
-    bundle : str
-        Folder of the fitted model; empty where none is kept.
-    """
-
-    unit: str
-    kind: str = "fit"
-    model: str
-    number: int = -1
-    seed: int
-    device: str = "cpu"
-    bundle: str = ""
-
-    @property
-    def is_test(self) -> bool:
-        """Whether its scores are of people who were not learned from."""
-        return self.kind == "fit" and not self.unit.endswith("_final")
-
-
-def plan(config: Config, folds: list[Fold], *, is_screened: bool) -> list[Job]:
-    """Return the screenings, a fit for each model and fold and one on everyone.
-
-    Where refits are asked for, also one job a model and fold of repeat 1 for all
-    permutations of the labels.
-    """
-    jobs = _screenings(config) if is_screened else []
-    for model in config.analysis.models:
-        jobs += _fits_of(config, folds, model)
-    if config.analysis.n_refit_permutations:
-        jobs += [
-            Job(
-                unit=f"{job.unit}_permute",
-                kind="permute",
-                model=job.model,
-                number=job.number,
-                seed=job.seed,
-                device=job.device,
-            )
-            for job in jobs
-            if job.is_test and folds[job.number].repeat == 1
-        ]
-    return jobs
-
-
-def _screenings(config: Config) -> list[Job]:
-    """Return a job for each input that a harmonizer could change."""
-    firsts: dict[str, str] = {}
-    for model in config.analysis.models:
-        if find(model).harmonize_at is not None:
-            firsts.setdefault(prepare_key(model), model)
-    seed = config.folds.seed
-    return [
-        Job(unit=f"screen-{key}", kind="screen", model=model, seed=seed)
-        for key, model in firsts.items()
-    ]
-
-
-def _fits_of(config: Config, folds: list[Fold], model: str) -> list[Job]:
-    folder = _analysis.folder_of(config).absolute() / "models" / model
-    n_repeats = max(fold.repeat for fold in folds)
-    names = [*(_fold_name(fold, n_repeats) for fold in folds), "final"]
-    return [
-        Job(
-            unit=f"{model}_{name}",
-            model=model,
-            number=number,
-            seed=config.folds.seed,
-            device=device_of(model, config.analysis.device),
-            bundle=str(folder / name),
-        )
-        for number, name in enumerate(names)
-    ]
-
-
-def _fold_name(fold: Fold, n_repeats: int) -> str:
-    repeat = f"repeat-{fold.repeat:02d}_" if n_repeats > 1 else ""
-    return f"{repeat}fold-{fold.fold:02d}"
-
-
-def is_harmonized(model: str, how: HarmonizeConfig) -> bool:
-    """Tell whether the rows of a model are harmonized before it sees them."""
-    return how.method != "none" and find(model).harmonize_at is not None
-
-
-def bundles(jobs: Iterable[Job], how: HarmonizeConfig) -> list[str]:
-    """Return the files of all fitted models, relative to the analysis."""
-    found = []
-    for job in (job for job in jobs if job.kind == "fit"):
-        folder = Path(*Path(job.bundle).parts[-3:])
-        names = [WEIGHTS, DESCRIPTION]
-        names += [HARMONIZER] if is_harmonized(job.model, how) else []
-        found += [str(folder / name) for name in names]
-    return found
 
 
 def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[Path]:
@@ -174,6 +63,13 @@ def _open_rows(work: Path, model: str) -> Any:
     return load_rows(folder)
 
 
+def digests_of(work: Path, model: str) -> list[str]:
+    """Return a hash a row of the input of a model; nothing if it was not prepared."""
+    path = _rows_of(work, model) / DIGESTS
+    digests: list[str] = store.read_json(path) if path.exists() else []
+    return digests
+
+
 def _recipe(job: Job, shared: dict[str, Any]) -> Recipe:
     return Recipe(
         variant=job.model,
@@ -184,8 +80,15 @@ def _recipe(job: Job, shared: dict[str, Any]) -> Recipe:
     )
 
 
+def do(work: Path, analysis: Path, job: Job) -> list[Path]:
+    """Do a job, and return the files it wrote."""
+    if job.kind == "screen":
+        return screen(work, analysis, job)
+    return permute(work, job) if job.kind == "permute" else fit(work, job)
+
+
 def fit(work: Path, job: Job) -> list[Path]:
-    """Fit one model on one fold; write its bundle, then its scores."""
+    """Fit one model on one fold; write its bundle if it is kept, then its scores."""
     x, shared = _open_rows(work, job.model), _shared.read(work)
     fold = _shared.fold_of(shared, job.number)
     found = fit_fold(
@@ -197,17 +100,19 @@ def fit(work: Path, job: Job) -> list[Path]:
         traits=_shared.traits_of(shared),
     )
     _refuse_nan(job.unit, np.concatenate([found.scores, found.probabilities]))
-    context = _context(work, job, shared, fold) | {"notes": found.notes}
-    folder = Path(job.bundle)
-    save_bundle(folder, found.fitted, variant=job.model, context=context)
+    kept: list[Path] = []
+    if job.bundle:
+        context = _context(work, job, shared, fold) | {"notes": found.notes}
+        folder = Path(job.bundle)
+        save_bundle(folder, found.fitted, variant=job.model, context=context)
+        names = (WEIGHTS, DESCRIPTION, HARMONIZER)
+        kept = [folder / name for name in names if (folder / name).exists()]
     values = {
         "score": found.scores.tolist(),
         "probability": found.probabilities.tolist(),
         "harmonized": found.harmonized.tolist(),
         "notes": found.notes,
     }
-    names = (WEIGHTS, DESCRIPTION, HARMONIZER)
-    kept = [folder / name for name in names if (folder / name).exists()]
     return [store.write_json(scores_of(work, job.unit), values), *kept]
 
 
@@ -226,7 +131,7 @@ def _context(
     described = shared["described"][find(job.model).input]
     digests = None
     if "regions" in described:
-        digests = store.read_json(_rows_of(work, job.model) / DIGESTS)
+        digests = digests_of(work, job.model)
     learned = np.concatenate([fold.train, fold.valid])
     return {
         "labels": shared["labels"],

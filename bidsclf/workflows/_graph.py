@@ -4,28 +4,18 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from bidsclf.checks import to_plain
 from bidsclf.cohort import Cohort
 from bidsclf.files import store
-from bidsclf.models._base import prepare_key
-from bidsclf.workflows import _fits, _run, _tables, plugins
-from bidsclf.workflows.interfaces import (
-    Fit,
-    GroupPage,
-    Merge,
-    Permute,
-    Prepare,
-    Screen,
-    Table,
-)
+from bidsclf.models._base import find, prepare_key
+from bidsclf.workflows import _fits, _jobs, _persons, _run, _shared, _tables, plugins
+from bidsclf.workflows.interfaces import GroupPage, Merge, Prepare, Table, Work
 from bidsclf.workflows.plugins import nipype
 
 FIT_GB = 1.0  # a fit reads its rows from a memory map; ours
 COPIES = 6  # of float64 features that harmonization holds at once; ours, on 603 people
-SHELLS = MappingProxyType({"fit": Fit, "permute": Permute, "screen": Screen})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +50,7 @@ def row_gb(cohort: Cohort) -> float:
     return len(cohort.rows) * n_regions * (n_regions + 1) / 2 * 8 / 1e9
 
 
-def fit(run: _run.Run, place: Place, jobs: list[_fits.Job]) -> None:
+def fit(run: _run.Run, place: Place, jobs: list[_jobs.Job]) -> None:
     """Run the graph: a node an input, then a node a job that is not kept."""
     todo = [job for job in jobs if not _is_kept(place, job.unit)]
     kept = {job.unit for job in jobs} - {job.unit for job in todo}
@@ -85,7 +75,7 @@ def fit(run: _run.Run, place: Place, jobs: list[_fits.Job]) -> None:
 
 
 def _execute(
-    run: _run.Run, place: Place, todo: list[_fits.Job], units: dict[str, str]
+    run: _run.Run, place: Place, todo: list[_jobs.Job], units: dict[str, str]
 ) -> None:
     graph = nipype.Workflow("fits", base_dir=os.fspath(place.work))
     prepared = {
@@ -130,8 +120,8 @@ def _prepare_node(run: _run.Run, place: Place, unit: str, model: str) -> nipype.
     return plugins.node(run.config.run, shell, unit, FIT_GB)
 
 
-def _job_node(run: _run.Run, place: Place, job: _fits.Job) -> nipype.Node:
-    shell = SHELLS[job.kind](
+def _job_node(run: _run.Run, place: Place, job: _jobs.Job) -> nipype.Node:
+    shell = Work(
         unit=job.unit,
         notes=str(place.notes),
         job=asdict(job),
@@ -139,15 +129,25 @@ def _job_node(run: _run.Run, place: Place, job: _fits.Job) -> nipype.Node:
         analysis=str(place.analysis),
         use_gpu=job.device == "cuda",
     )
-    is_heavy = job.kind == "screen" or _fits.is_harmonized(
+    is_heavy = job.kind == "screen" or _jobs.is_harmonized(
         job.model, run.config.harmonize
     )
     gb = FIT_GB + (COPIES * place.row_gb if is_heavy else 0)
     return plugins.node(run.config.run, shell, job.unit, gb)
 
 
+def identical(place: Place, jobs: list[_jobs.Job]) -> list[str]:
+    """Return a note a group of people whose brain features are the same."""
+    shared, notes = _shared.read(place.work), []
+    for model in dict.fromkeys(job.model for job in jobs):
+        if "regions" in shared["described"][find(model).input]:
+            digests = _fits.digests_of(place.work, model)
+            notes += _persons.identical(shared, digests) if digests else []
+    return list(dict.fromkeys(notes))
+
+
 def merge(
-    run: _run.Run, place: Place, jobs: list[_fits.Job], about: dict[str, Any]
+    run: _run.Run, place: Place, jobs: list[_jobs.Job], about: dict[str, Any]
 ) -> None:
     """Join the scores, then make every table, each alone, and say how it ended.
 
@@ -185,7 +185,7 @@ def merge(
 
 
 def _failed(
-    jobs: list[_fits.Job], ended: dict[str, _run.Unit], kind: str
+    jobs: list[_jobs.Job], ended: dict[str, _run.Unit], kind: str
 ) -> dict[str, str]:
     """Return the models of which a job of this kind failed, and its message."""
     failed: dict[str, str] = {}
@@ -196,19 +196,23 @@ def _failed(
 
 
 def _lost(
-    jobs: list[_fits.Job], ended: dict[str, _run.Unit], failed: dict[str, str]
+    jobs: list[_jobs.Job], ended: dict[str, _run.Unit], failed: dict[str, str]
 ) -> dict[str, str]:
-    """Return why a model has no refit null, or an input no screening."""
+    """Return why a model has no refit null, or an input no screening.
+
+    A model that failed has no null for that reason, and its input may be screened.
+    """
     return {
         job.unit: ended[job.unit].message
         for job in jobs
-        if job.kind != "fit"
-        and ended[job.unit].state == "failed"
-        and job.model not in failed
+        if ended[job.unit].state == "failed"
+        and (
+            job.kind == "screen" or (job.kind == "permute" and job.model not in failed)
+        )
     }
 
 
-def _make_tables(run: _run.Run, place: Place, done: list[_fits.Job]) -> dict[str, str]:
+def _make_tables(run: _run.Run, place: Place, done: list[_jobs.Job]) -> dict[str, str]:
     """Run the graph of tables; return which failed, and why."""
     settings = run.config.analysis
     graph = nipype.Workflow("tables", base_dir=os.fspath(place.work))

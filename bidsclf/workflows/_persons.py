@@ -31,8 +31,8 @@ def person_digests(seam: Path, participants: Sequence[str]) -> list[str]:
 def feature_digests(loaded: Any, described: Mapping[str, Any]) -> list[str] | None:
     """Return a hash a row of brain features; None of a table.
 
-    No two people have the same brain features, and many the same age and sex or
-    site.
+    No two people have the same brain features (see ``identical``), and many the same
+    age and sex or site.
 
     Parameters
     ----------
@@ -65,6 +65,38 @@ def training(
             line = {name: people[name][person] for name in ("participant_id", "person")}
             lines.append(line if digests is None else line | {"digest": digests[row]})
     return lines
+
+
+def identical(people: Mapping[str, Any], digests: Sequence[str]) -> list[str]:
+    """Return a note a group of people with the same brain features.
+
+    Parameters
+    ----------
+    people : mapping
+        ``participant_id``, ``rows`` (person of each row) and ``traits``; a family
+        (their ``group``) is never split, so its members are not named.
+    digests : sequence of str
+        ``feature_digests``.
+
+    Examples
+    --------
+    >>> people = {"participant_id": ["sub-1", "sub-2"], "rows": [0, 1], "traits": {}}
+    >>> identical(people, ["a", "b"]), len(identical(people, ["a", "a"]))
+    ([], 1)
+    """
+    families = people["traits"].get("group", range(len(people["participant_id"])))
+    having: dict[str, dict[int, str]] = {}
+    for person, digest in zip(people["rows"], digests, strict=True):
+        having.setdefault(digest, {})[families[person]] = people["participant_id"][
+            person
+        ]
+    return [
+        f"identical features: {' and '.join(alike.values())}; they may be one scan"
+        " given twice, and a split may learn from one and test the other. Check them,"
+        " and leave one out or name them one family with --group-column."
+        for alike in having.values()
+        if len(alike) > 1
+    ]
 
 
 def seen(

@@ -12,7 +12,7 @@ from bidsclf.files.people import listed
 from bidsclf.folds import Fold
 from bidsclf.models._base import find
 from bidsclf.screening import FEWEST
-from bidsclf.workflows._fits import is_harmonized
+from bidsclf.workflows._jobs import is_harmonized
 
 LEAST = 2  # people from whom location and scale of a site can be learned
 

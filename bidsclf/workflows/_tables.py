@@ -18,7 +18,7 @@ from bidsclf.evaluate.experiment import experiment_table, roc_table
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.evaluate.permutation import fixed_table, null_metrics, refit_table
 from bidsclf.files import store
-from bidsclf.workflows import _analysis, _fits, _run, _shared
+from bidsclf.workflows import _analysis, _fits, _jobs, _run, _shared
 
 OUTPUTS = MappingProxyType(  # what is made at once -> its files
     {
@@ -57,30 +57,30 @@ class TableJob:
     n_bootstrap: int
     n_permutations: int
     seed: int
-    jobs: list[_fits.Job]
+    jobs: list[_jobs.Job]
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> "TableJob":
         """Return the job that ``asdict`` made plain."""
-        return cls(**plain | {"jobs": [_fits.Job(**job) for job in plain["jobs"]]})
+        return cls(**plain | {"jobs": [_jobs.Job(**job) for job in plain["jobs"]]})
 
     def read(self, name: str) -> pd.DataFrame:
         """Return a table of the analysis, as a reviewer reads it."""
         path = Path(self.analysis, f"{name}.tsv")
         return store.read_table(path, text=_analysis.TEXT)
 
-    def of_kind(self, kind: str) -> list[_fits.Job]:
+    def of_kind(self, kind: str) -> list[_jobs.Job]:
         """Return the jobs of one kind."""
         return [job for job in self.jobs if job.kind == kind]
 
 
-def names_of(jobs: list[_fits.Job]) -> list[str]:
+def names_of(jobs: list[_jobs.Job]) -> list[str]:
     """Return what tables follow from these jobs."""
     is_screened = any(job.kind == "screen" for job in jobs)
     return [name for name in OUTPUTS if name != "screening" or is_screened]
 
 
-def files_of(jobs: list[_fits.Job]) -> list[str]:
+def files_of(jobs: list[_jobs.Job]) -> list[str]:
     """Return the tables of a whole analysis with these jobs, relative to its folder."""
     has_nulls = any(job.kind == "permute" for job in jobs)
     names = [*_analysis.FIRST, "predictions"]
@@ -89,7 +89,7 @@ def files_of(jobs: list[_fits.Job]) -> list[str]:
 
 
 def merge(
-    work: Path, analysis: Path, jobs: list[_fits.Job], about: dict[str, Any]
+    work: Path, analysis: Path, jobs: list[_jobs.Job], about: dict[str, Any]
 ) -> list[Path]:
     """Join the scores of all fits to predictions.tsv.
 
@@ -114,7 +114,7 @@ def merge(
 
 
 def _rows(
-    shared: dict[str, Any], job: _fits.Job, found: dict[str, Any]
+    shared: dict[str, Any], job: _jobs.Job, found: dict[str, Any]
 ) -> pd.DataFrame:
     fold = shared["folds"][job.number]
     test = fold["test"]
@@ -166,7 +166,7 @@ def _permutations(job: TableJob) -> dict[str, pd.DataFrame]:
 
 def _nulls(job: TableJob, models: set[str]) -> pd.DataFrame | None:
     """Return nulls.tsv: the folds of repeat 1 joined, under each permutation."""
-    of_model: dict[str, list[_fits.Job]] = {}
+    of_model: dict[str, list[_jobs.Job]] = {}
     for one in job.of_kind("permute"):
         of_model.setdefault(one.model, []).append(one)
     if not of_model:
@@ -223,7 +223,7 @@ MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingPro
 
 
 def finish(
-    work: Path, analysis: Path, jobs: list[_fits.Job], about: dict[str, Any]
+    work: Path, analysis: Path, jobs: list[_jobs.Job], about: dict[str, Any]
 ) -> Path:
     """Write into analysis.json how it ended.
 

@@ -11,8 +11,8 @@ from bidsclf.folds import Fold, make_folds, to_table, whole
 from bidsclf.folds import notes as fold_notes
 from bidsclf.workflows import (
     _analysis,
-    _fits,
     _graph,
+    _jobs,
     _preflight,
     _run,
     _shared,
@@ -71,7 +71,10 @@ def run_group(config: Config, *, command: str | None = None) -> int:
         else:
             _begin(run, place, study)
             _graph.fit(run, place, study.jobs)
-            about = {"fold_notes": study.fold_notes, "run_notes": study.run_notes}
+            twice = _graph.identical(place, study.jobs)
+            run.notes += twice
+            about = {"fold_notes": study.fold_notes}
+            about |= {"run_notes": [*study.run_notes, *twice]}
             _graph.merge(run, place, study.jobs, about)
         _graph.report(run, place)
     return run.code
@@ -96,7 +99,7 @@ class Study:
     cohort: Cohort
     folds: list[Fold]
     everyone: Fold
-    jobs: list[_fits.Job]
+    jobs: list[_jobs.Job]
     fold_notes: list[str]
     run_notes: list[str]
 
@@ -111,7 +114,7 @@ def _study(config: Config) -> Study:
         cohort=cohort,
         folds=folds,
         everyone=everyone,
-        jobs=_fits.plan(config, folds, is_screened=_preflight.can_screen(cohort)),
+        jobs=_jobs.plan(config, folds, is_screened=_preflight.can_screen(cohort)),
         fold_notes=fold_notes(folds, cohort.people, config.folds),
         run_notes=list(_preflight.notes(config, cohort)),
     )
@@ -153,9 +156,9 @@ def _place(
     )
 
 
-def _products(config: Config, jobs: list[_fits.Job]) -> list[str]:
+def _products(config: Config, jobs: list[_jobs.Job]) -> list[str]:
     """Return the files of a whole analysis, relative to its folder."""
-    return [*_tables.files_of(jobs), *_fits.bundles(jobs, config.harmonize)]
+    return [*_tables.files_of(jobs), *_jobs.bundles(jobs, config.harmonize)]
 
 
 def _forecast(config: Config, study: Study, *, is_done: bool) -> list[str]:

@@ -118,58 +118,21 @@ class _JobInput(_Versioned):
     prepared = traits.Str(desc="state of the rows: waits for them")
 
 
-class Fit(SimpleInterface):
-    """A fold to scores and a bundle (``crossval.fit_fold``)."""
+class Work(SimpleInterface):
+    """A Job: a fold fitted or permuted, or an input screened (``workflows._fits``)."""
 
     input_spec = _JobInput
     output_spec = _Ended
     always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        from bidsclf.workflows import _fits
+        from bidsclf.workflows import _fits, _jobs
 
         given = self.inputs
-        job, work = _fits.Job(**given.job), Path(given.work)
+        job = _jobs.Job(**given.job)
+        work, analysis = Path(given.work), Path(given.analysis)
         self._results["state"] = attempt(
-            given.unit, Path(given.notes), lambda: _fits.fit(work, job)
-        ).state
-        return runtime
-
-
-class Permute(SimpleInterface):
-    """A fold to scores under permuted labels (``crossval.permute_fold``)."""
-
-    input_spec = _JobInput
-    output_spec = _Ended
-    always_run = True
-
-    def _run_interface(self, runtime: Any) -> Any:
-        from bidsclf.workflows import _fits
-
-        given = self.inputs
-        job, work = _fits.Job(**given.job), Path(given.work)
-        self._results["state"] = attempt(
-            given.unit, Path(given.notes), lambda: _fits.permute(work, job)
-        ).state
-        return runtime
-
-
-class Screen(SimpleInterface):
-    """An input to what it tells of sites and motion (``screening``)."""
-
-    input_spec = _JobInput
-    output_spec = _Ended
-    always_run = True
-
-    def _run_interface(self, runtime: Any) -> Any:
-        from bidsclf.workflows import _fits
-
-        given = self.inputs
-        job, work, analysis = _fits.Job(**given.job), Path(given.work), given.analysis
-        self._results["state"] = attempt(
-            given.unit,
-            Path(given.notes),
-            lambda: _fits.screen(work, Path(analysis), job),
+            given.unit, Path(given.notes), lambda: _fits.do(work, analysis, job)
         ).state
         return runtime
 
@@ -189,10 +152,10 @@ class Merge(SimpleInterface):
     always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        from bidsclf.workflows import _fits, _tables
+        from bidsclf.workflows import _jobs, _tables
 
         given = self.inputs
-        jobs = [_fits.Job(**job) for job in given.jobs]
+        jobs = [_jobs.Job(**job) for job in given.jobs]
         work, analysis = Path(given.work), Path(given.analysis)
         self._results["state"] = attempt(
             given.unit,

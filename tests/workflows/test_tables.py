@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from bidsclf.cohort import build_cohort
 from bidsclf.config import (
     AnalysisConfig,
     CohortConfig,
@@ -15,11 +16,14 @@ from bidsclf.config import (
     HarmonizeConfig,
     RunConfig,
 )
+from bidsclf.crossval import Recipe, fit_fold
 from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.evaluate.metrics import metrics_table
+from bidsclf.evaluate.permutation import label_permutations
 from bidsclf.files import store
-from bidsclf.folds import Fold
-from bidsclf.workflows import _analysis, _fits, _shared, _tables
+from bidsclf.folds import Fold, make_folds
+from bidsclf.models._base import find, prepared
+from bidsclf.workflows import _analysis, _fits, _persons, _shared, _tables
 from bidsclf.workflows.group import run_group
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
@@ -128,6 +132,28 @@ def test_a_refit_p_value_follows_from_its_null(analysed):
     assert svm["p"].item() == pytest.approx(1 / (N_REFITS + 1))
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_refit_is_of_the_labels_and_people_it_names(analysed, seam, model):
+    """Fit again by hand for some permutations, each person beside their own label."""
+    config = config_of(seam)
+    cohort = build_cohort(seam, config.cohort)
+    folds = make_folds(cohort.people, config.folds)
+    y, site = cohort.people["y"].to_numpy(), cohort.people["site"]
+    labels = label_permutations(y, _shared.cells_of(site, folds), n=N_REFITS, seed=0)
+    x = prepared(model, cohort.load(find(model).input))
+    recipe = Recipe(variant=model, harmonize=config.harmonize)
+    nulls = table(analysed, "nulls").query("model == @model").set_index("permutation")
+    for at in (0, 7):
+        told, score, turned = labels[at].astype(int), np.empty(40), np.empty(40)
+        for fold in folds:
+            fit = fit_fold(x, told, cohort.rows, fold, recipe, traits=cohort.traits)
+            score[fold.test], turned[fold.test[::-1]] = fit.scores, fit.scores
+        expected = roc_auc_score(told, score)
+        assert nulls.loc[at + 1, "auc"] == pytest.approx(expected, abs=1e-5)
+        if model == "fc-svm":  # the test would see rows in another order
+            assert abs(roc_auc_score(told, turned) - expected) > 0.01
+
+
 def test_the_record_says_what_was_asked_and_what_ran_as_it_is(analysed):
     about = store.read_json(analysed / "derivatives/main/analysis.json")
     assert about["settings"]["harmonize"]["method"] == "combat"
@@ -180,8 +206,11 @@ def test_a_bootstrap_keeps_its_draws_and_tests_those_not_drawn(people):
         assert set(tested) == set(table_of_everyone(folder)) - set(drawn)
     experiment = store.read_table(folder / "experiment.tsv", text=TEXT)
     assert set(experiment["n_splits"]) == {3}
-    kept = {path.name for path in (folder / "models/fc-svm").iterdir()}
-    assert kept == {"final", *(f"repeat-0{r}_fold-01" for r in (1, 2, 3))}
+    assert [path.name for path in (folder / "models/fc-svm").iterdir()] == ["final"]
+    assert "only one that is kept of a bootstrap" in (folder / "README.md").read_text()
+    assert run_group(config) == 0
+    assert set(states(people).values()) >= {"done before"}
+    assert "done" not in {k: v for k, v in states(people).items() if "fold" in k}
 
 
 def table_of_everyone(folder):
@@ -266,3 +295,49 @@ def test_traits_come_back_as_they_were():
     plain = {name: _shared.plain(traits[name]) for name in traits}
     again = _shared.traits_of({"traits": plain})
     pd.testing.assert_frame_equal(again, traits)
+
+
+@pytest.mark.parametrize("is_fit_lost", [False, True])
+def test_a_screening_that_fails_leaves_its_reason(people, monkeypatch, is_fit_lost):
+    def fails(*given, **more):
+        raise InputError("sex is 'other' in a row.")
+
+    monkeypatch.setattr(_fits, "screened", fails)
+    if is_fit_lost:
+        real = _fits.fit_fold
+
+        def fit(x, y, rows, fold, recipe, **more):
+            if recipe.variant == "fc-svm":
+                raise FitError("the loss is NaN.")
+            return real(x, y, rows, fold, recipe, **more)
+
+        monkeypatch.setattr(_fits, "fit_fold", fit)
+    refits = AnalysisConfig(models=MODELS, n_bootstrap=100, device="cpu")
+    assert run_group(config_of(people, analysis=refits)) == 4
+    about = store.read_json(people / "derivatives/main/analysis.json")
+    reason = {"screen-fisherz-edges": "sex is 'other' in a row."}
+    assert about["failed_tables"] == reason
+    assert list(about["failed"]) == (["fc-svm"] if is_fit_lost else [])
+
+
+def test_people_with_the_same_features_are_named(people):
+    for path in sorted((people / "sub-04" / "func").iterdir()):
+        twin = people / "sub-09" / "func" / path.name.replace("sub-04", "sub-09")
+        twin.write_bytes(path.read_bytes())
+    analysis = AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu")
+    assert run_group(config_of(people, analysis=analysis)) == 0
+    about = store.read_json(people / "derivatives/main/analysis.json")
+    (note,) = [note for note in about["run_notes"] if "identical" in note]
+    assert note.startswith("identical features: sub-04 and sub-09; they may be one")
+    assert "--group-column" in note
+    assert note in summary(people)["notes"]
+
+
+def test_a_person_s_own_runs_and_a_family_may_be_alike():
+    people = {"participant_id": ["a", "b", "c"], "rows": [0, 0, 1, 2], "traits": {}}
+    assert not _persons.identical(people, [*"xxyz"])
+    assert len(_persons.identical(people, [*"wxxz"])) == 1
+    family = people | {"traits": {"group": [0, 0, 1]}}
+    assert not _persons.identical(family, [*"wxxz"])
+    (note,) = _persons.identical(family, [*"wxyx"])
+    assert "a and c" in note

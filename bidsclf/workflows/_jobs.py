@@ -1,0 +1,122 @@
+"""What is to be done: a job a fit, a permuted fit, a screening."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bidsclf.config import Config, HarmonizeConfig
+from bidsclf.crossval import DESCRIPTION, HARMONIZER, WEIGHTS
+from bidsclf.folds import Fold
+from bidsclf.models._base import find, prepare_key
+from bidsclf.models._device import device_of
+from bidsclf.workflows import _analysis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """All that a worker needs for one unit of work.
+
+    Attributes
+    ----------
+    unit : str
+    kind : {'fit', 'permute', 'screen'}
+        One fit; one fit a permutation of the labels; how well an input tells sites.
+    model : str
+        As ``--models`` names it; of a screening, one that takes the input.
+    number : int
+        Which of the folds that ``share`` wrote; -1 for a screening.
+    seed : int
+    device : str
+    bundle : str
+        Folder of the fitted model; empty where it is not kept.
+    """
+
+    unit: str
+    kind: str = "fit"
+    model: str
+    number: int = -1
+    seed: int
+    device: str = "cpu"
+    bundle: str = ""
+
+    @property
+    def is_test(self) -> bool:
+        """Whether its scores are of people who were not learned from."""
+        return self.kind == "fit" and not self.unit.endswith("_final")
+
+
+def plan(config: Config, folds: list[Fold], *, is_screened: bool) -> list[Job]:
+    """Return the screenings, a fit for each model and fold and one on everyone.
+
+    Where refits are asked for, also one job a model and fold of repeat 1 for all
+    permutations of the labels.
+    """
+    jobs = _screenings(config) if is_screened else []
+    for model in config.analysis.models:
+        jobs += _fits_of(config, folds, model)
+    if config.analysis.n_refit_permutations:
+        jobs += [
+            Job(
+                unit=f"{job.unit}_permute",
+                kind="permute",
+                model=job.model,
+                number=job.number,
+                seed=job.seed,
+                device=job.device,
+            )
+            for job in jobs
+            if job.is_test and folds[job.number].repeat == 1
+        ]
+    return jobs
+
+
+def _screenings(config: Config) -> list[Job]:
+    """Return a job for each input that a harmonizer could change."""
+    firsts: dict[str, str] = {}
+    for model in config.analysis.models:
+        if find(model).harmonize_at is not None:
+            firsts.setdefault(prepare_key(model), model)
+    seed = config.folds.seed
+    return [
+        Job(unit=f"screen-{key}", kind="screen", model=model, seed=seed)
+        for key, model in firsts.items()
+    ]
+
+
+def _fits_of(config: Config, folds: list[Fold], model: str) -> list[Job]:
+    folder = _analysis.folder_of(config).absolute() / "models" / model
+    n_repeats = max(fold.repeat for fold in folds)
+    names = [*(_fold_name(fold, n_repeats) for fold in folds), "final"]
+    kept = names if config.folds.scheme != "bootstrap" else ["final"]
+    return [
+        Job(
+            unit=f"{model}_{name}",
+            model=model,
+            number=number,
+            seed=config.folds.seed,
+            device=device_of(model, config.analysis.device),
+            bundle=str(folder / name) if name in kept else "",
+        )
+        for number, name in enumerate(names)
+    ]
+
+
+def _fold_name(fold: Fold, n_repeats: int) -> str:
+    repeat = f"repeat-{fold.repeat:02d}_" if n_repeats > 1 else ""
+    return f"{repeat}fold-{fold.fold:02d}"
+
+
+def is_harmonized(model: str, how: HarmonizeConfig) -> bool:
+    """Tell whether the rows of a model are harmonized before it sees them."""
+    return how.method != "none" and find(model).harmonize_at is not None
+
+
+def bundles(jobs: Iterable[Job], how: HarmonizeConfig) -> list[str]:
+    """Return the files of all models that are kept, relative to the analysis."""
+    found = []
+    for job in (job for job in jobs if job.bundle):
+        folder = Path(*Path(job.bundle).parts[-3:])
+        names = [WEIGHTS, DESCRIPTION]
+        names += [HARMONIZER] if is_harmonized(job.model, how) else []
+        found += [str(folder / name) for name in names]
+    return found
