@@ -198,6 +198,17 @@ def test_probabilities_are_calibrated_on_inner_folds_alone():
     assert result.notes["harmonizer"]["sites"]["A"] > 10
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_test_people_beyond_the_training_range_are_counted(method):
+    test = fold_of("kfold").test
+    assert fit("none", "kfold", "fc-svm").notes.get("outside") is None
+    traits = TRAITS.copy()
+    traits.loc[test, "age"] = traits["age"].median()
+    assert fit(method, "kfold", "fc-svm", traits=traits).notes["outside"] == 0
+    traits.loc[test[:2], "age"] = [95, 1]
+    assert fit(method, "kfold", "fc-svm", traits=traits).notes["outside"] == 2
+
+
 @pytest.mark.parametrize("method", ["combat", "covbat"])
 def test_covariates_are_not_needed(method, tmp_path):
     here = fit(method, "loso-batch", "fc-svm", traits=TRAITS[["site"]])

@@ -15,6 +15,7 @@ from bidsclf.crossval.rows import (
     Ready,
     as_they_are,
     harmonized,
+    n_outside,
     of_rows,
     rows_of,
     split_traits,
@@ -70,8 +71,7 @@ class FitResult:
     Attributes
     ----------
     scores : float64 array of shape (n_test_people,)
-        In the order of ``fold.test``; the mean over a person's rows. Every fold
-        judges on the same scale.
+        In the order of ``fold.test``; the mean over a person's rows.
     probabilities : float64 array of shape (n_test_people,)
         Scores calibrated by a temperature found on training people, which each
         fold has its own of: they rank people of one fold as scores do, people
@@ -81,7 +81,8 @@ class FitResult:
     fitted : Fitted
         Model, harmonizer and temperature.
     notes : dict
-        What the fit chose (C, epochs, …), as JSON values.
+        What the fit chose (C, epochs, …), as JSON values. With a harmonizer,
+        'outside' counts test people with a number beyond its training range.
     """
 
     scores: np.ndarray
@@ -147,8 +148,8 @@ def fit_fold(
         people, part = rows[ready.source], ready.parts
         _learn(model, ready, y[people], _groups(traits, len(y))[people])
         test = people[part.test]
-        scores = predict_people(model, take(ready.x, part.test), test, len(y))
-        scores = scores[fold.test]
+        x_test = take(ready.x, part.test)
+        scores = predict_people(model, x_test, test, len(y))[fold.test]
         fitted = Fitted(
             model, ready.harmonizer, _covariates(ready, traits), _temperature(model)
         )
@@ -158,6 +159,7 @@ def fit_fold(
     notes = model.notes() | {"temperature": fitted.temperature}
     if ready.harmonizer is not None:
         notes["harmonizer"] = ready.harmonizer.notes()
+        notes["outside"] = n_outside(ready.harmonizer, traits, fold.test)
     told, handling = fitted.probabilities(scores), handled[fold.test]
     return FitResult(scores, told, handling, fitted, notes)
 

@@ -77,6 +77,15 @@ def split_traits(traits: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
     return traits["site"].to_numpy(object), traits[covariates]
 
 
+def n_outside(
+    harmonizer: Harmonizer, traits: pd.DataFrame | None, people: np.ndarray
+) -> int:
+    """Return how many people have a covariate that training did not reach."""
+    if traits is None or not len(people):
+        return 0
+    return int(harmonizer.outside(split_traits(traits.iloc[people])[1]).sum())
+
+
 def as_they_are(x: Any, parts: Parts) -> Ready:
     """Return the rows untouched."""
     return Ready(x, np.arange(len(x)), parts)

@@ -45,8 +45,8 @@ class Harmonizer(Protocol):
             A site was not learned and the policy refuses.
         """
 
-    def clamped(self, covariates: pd.DataFrame) -> np.ndarray:
-        """Return which rows lie beyond the training range of a curve."""
+    def outside(self, covariates: pd.DataFrame) -> np.ndarray:
+        """Return which rows have a number beyond its range in training."""
 
     def notes(self) -> dict[str, Any]:
         """Return what was learned from what, as JSON values."""

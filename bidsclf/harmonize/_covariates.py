@@ -129,6 +129,14 @@ class Coding:
         ]
         return np.array(found, np.float64).reshape(-1, len(covariates)).T
 
+    def outside(self, covariates: pd.DataFrame) -> np.ndarray:
+        """Return which rows, shape (n_rows,), have a number beyond its range."""
+        beyond = np.zeros(len(covariates), bool)
+        for column in (one for one in self.columns if not one.levels):
+            values = np.array(_values(column, covariates, self.missing))
+            beyond |= (values < column.low) | (values > column.high)
+        return beyond
+
     def names(self) -> list[str]:
         """Return the covariate behind each column of ``matrix``."""
         return [c.name for c in self.columns for _ in range(_width(c))]
@@ -245,8 +253,8 @@ def _check_given(name: str, lacks: np.ndarray, missing: str) -> None:
         raise InputError(
             f"covariate {name!r}: {lacks.sum()} of {len(lacks)} rows have no value,"
             f" first rows {np.flatnonzero(lacks)[:SHOWN].tolist()}; each row needs one."
-            " Fill the column of participants.tsv, or use --missing drop or"
-            " impute-train-median."
+            " Fill the column of participants.tsv, or leave these people out (at the"
+            " group level, --missing drop does; impute-train-median fills)."
         )
 
 

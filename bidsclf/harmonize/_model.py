@@ -13,7 +13,6 @@ from bidsclf.harmonize._covariates import Coding
 
 Arrays = dict[str, np.ndarray]
 CELLS = 1 << 20  # rows x features worked on at once: 8 MiB a copy; ours
-LIMITS = ("low", "high")
 
 
 class LocationScale:
@@ -116,17 +115,16 @@ class LocationScale:
                 f"site {site!r} ({(names == site).sum()} row(s)) was not learned;"
                 f" learned were: {', '.join(self._sizes)}. Use --harmonize-unseen"
                 " identity (features stay as they are) or batch (location and scale"
-                " from the site's own rows), or folds that train on every site."
+                " from the site's own rows), or learn from people of that site too."
             )
         return np.where(is_known, "site", self.unseen).astype(object)
 
-    def clamped(self, covariates: pd.DataFrame) -> np.ndarray:
-        """Return which rows, shape (n_rows,), lie beyond the range of a curve."""
-        curves = [c for c in self._coding.columns if c.is_curve]
-        values = self._coding.curves(covariates)
-        low, high = (np.array([getattr(c, end) for c in curves]) for end in LIMITS)
-        beyond: np.ndarray = ((values < low) | (values > high)).any(axis=1)
-        return beyond
+    def outside(self, covariates: pd.DataFrame) -> np.ndarray:
+        """Return which rows, shape (n_rows,), have a number beyond its training range.
+
+        There a line is drawn on, and a curve stays at its end.
+        """
+        return self._coding.outside(covariates)
 
     def notes(self) -> dict[str, Any]:
         """Return what was learned from what, as JSON values."""

@@ -43,8 +43,8 @@ class SmoothCombat(LocationScale):
 
     ``config.smooth_terms`` names them. Departures from the source: the weight of
     the penalty is chosen by generalized cross-validation, which needs no random
-    split; a value beyond the training range counts as the nearest inside
-    (``clamped``), where neuroHarmonize fails.
+    split; a value beyond the training range (``outside``) counts as the nearest
+    inside, where neuroHarmonize fails.
 
     References
     ----------

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bidsclf.config import HarmonizeConfig
 from bidsclf.errors import InputError
-from bidsclf.harmonize import make
+from bidsclf.harmonize import make, restore
 from bidsclf.harmonize._covariates import Coding, names_of
 
 IMPUTE = "impute-train-median"
@@ -147,16 +147,32 @@ def test_curves_are_named_and_numbers():
         fit(covariates, "combat-gam", terms=("sex",))
 
 
-def test_values_beyond_the_range_are_clamped_and_said():
+def test_values_beyond_the_range_are_clamped_by_curves():
     covariates = table(age=ages())
     harmonizer, x, sites = fit(covariates, "combat-gam")
     low, high = covariates["age"].min(), covariates["age"].max()
     assert harmonizer.notes()["smooth"]["age"] == [low, high]
     wide, inside = table(age=[1.0, high, 99.0]), table(age=[low, high, high])
-    np.testing.assert_array_equal(harmonizer.clamped(wide), [True, False, True])
     np.testing.assert_array_equal(
         harmonizer.apply(x[:3], sites[:3], wide),
         harmonizer.apply(x[:3], sites[:3], inside),
     )
-    plain, _, _ = fit(covariates)
-    assert not plain.clamped(wide).any()
+
+
+@pytest.mark.parametrize("method", ["combat", "combat-gam", "covbat"])
+def test_numbers_beyond_their_training_range_are_said_of_lines_too(method):
+    sex = np.array(["f", "m", "m", "f"] * 10, object)
+    known = table(age=ages(), iq=ages(seed=3), sex=sex)
+    harmonizer, *_ = fit(known, method, missing=IMPUTE)
+    assert not harmonizer.outside(known).any()
+    low, high = known["age"].min(), known["age"].max()
+    iq = known["iq"].median()
+    new = table(
+        age=[low, high + 1, np.nan, low - 1, high],
+        iq=[iq, iq, iq, iq, known["iq"].max() + 0.5],
+        sex=["f", "m", "new", "f", "m"],  # words have no range
+    )
+    expected = [False, True, False, True, True]
+    np.testing.assert_array_equal(harmonizer.outside(new), expected)
+    same = restore(*harmonizer.state())
+    np.testing.assert_array_equal(same.outside(new), expected)
