@@ -374,7 +374,10 @@ def test_a_cell_of_one_is_drawn_with_others_and_said():
         assert 0 < sum(at in fold.test for fold in folds) < 40
     said = notes(folds, people, config)
     both = sorted(people.loc[[0, 1], "participant_id"])
-    assert said == [n for n in said if f"2 people ({', '.join(both)}) are alone" in n]
+    assert [f"2 people ({', '.join(both)}) are alone" in n for n in said] == [
+        False,
+        True,
+    ]
 
 
 def test_a_single_person_of_a_class_at_the_only_small_site_is_still_tested():
@@ -398,3 +401,15 @@ def test_small_sites_and_lone_people_are_said_for_kfold():
     said = notes(make_folds(people, config), people, config)
     assert any("fewer people than the 5 folds: tiny (3)" in note for note in said)
     assert any("alone of a site and class: tiny, class 1;" in note for note in said)
+
+
+@pytest.mark.parametrize("scheme", ["kfold", "loso", "bootstrap"])
+def test_sites_of_one_class_are_named_whatever_the_scheme(scheme):
+    people = crowd(21, n=80, n_sites=2).assign(site=["A"] * 40 + ["B"] * 40)
+    config = FoldConfig(scheme=scheme, n_repeats=2)
+    assert not any("one class only" in n for n in notes([], people, config))
+    people.loc[people["site"] == "B", "y"] = 0
+    (said,) = [n for n in notes([], people, config) if "one class only" in n]
+    assert "sites of one class only: B (40 of class 0). There class and site" in said
+    people["site"] = "A"
+    assert not any("one class only" in n for n in notes([], people, config))

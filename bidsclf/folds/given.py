@@ -188,11 +188,17 @@ def _by_test(
         )
     folds = []
     for repeat, (_, tested) in enumerate(given.groupby("repeat"), start=1):
-        lacking = table.loc[~table["row"].isin(tested["row"]), "id"].tolist()
-        if lacking or tested["fold"].nunique() < 2:
+        n_folds = tested["fold"].nunique()
+        if n_folds < 2:
             raise InputError(
-                f"{path}: repeat {repeat} has {tested['fold'].nunique()} folds and"
-                f" lacks {_some(lacking)}; expected 2 folds or more that test everyone."
+                f"{path}: repeat {repeat} tests everyone in one fold, and nobody is"
+                " left to learn from; expected 2 folds or more. Mend the file."
+            )
+        lacking = table.loc[~table["row"].isin(tested["row"]), "id"].tolist()
+        if lacking:
+            raise InputError(
+                f"{path}: repeat {repeat} has {n_folds} folds and lacks"
+                f" {_some(lacking)}; expected folds that test everyone."
                 " Mend the file."
             )
         for number, (_, test) in enumerate(tested.groupby("fold"), start=1):

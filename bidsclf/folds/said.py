@@ -16,7 +16,7 @@ SHOWN = 5  # names in a note
 def notes(
     folds: Sequence[Fold], people: pd.DataFrame, config: FoldConfig | None = None
 ) -> list[str]:
-    """Say what the folds cannot do: lone classes, small sites, people left out.
+    """Say what the folds cannot do: lone classes, sites of one class or few people.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def notes(
     said : list of str
         Sentences, none where there is nothing to say.
     """
-    said = [*_one_class(folds, people), *_left_out(folds, people)]
+    said = [*_one_class(folds, people), *_one_sided(people)]
+    said += _left_out(folds, people)
     if config is None:
         return said
     if config.folds_file is not None:
@@ -66,6 +67,24 @@ def _one_class(folds: Sequence[Fold], people: pd.DataFrame) -> list[str]:
                 " the fold has no AUC of its own."
             )
     return said
+
+
+def _one_sided(people: pd.DataFrame) -> list[str]:
+    """Say at which sites everyone is of one class: site and class are one there."""
+    classes = people["y"].groupby(sites_of(people)).agg(["nunique", "first", "size"])
+    alone = classes[classes["nunique"] == 1].sort_index()
+    shown = ", ".join(
+        f"{site} ({row['size']} of class {row['first']})"
+        for site, row in alone.iterrows()
+    )
+    if alone.empty or len(classes) == 1:
+        return []
+    return [
+        f"sites of one class only: {shown}. There class and site cannot be told"
+        " apart: the site itself tells the class to a model, harmonization takes"
+        " what the class does for an effect of the site, and no pair within the"
+        " site compares the classes."
+    ]
 
 
 def _left_out(folds: Sequence[Fold], people: pd.DataFrame) -> list[str]:
