@@ -53,8 +53,8 @@ def _averaged(analysis: Analysis, best: str) -> Iterator[str]:
     values = values[np.isfinite(values)]
     if analysis.n_repeats > 1 and values.size:
         yield (
-            f"That is of the mean score of the {analysis.times} models that tested a"
-            f" person; one model alone, as the final one is, has AUC"
+            f"Its AUC is of the mean score of the {analysis.times} models that tested a"
+            f" person; one model alone, as the final one is, has"
             f" {values.mean():.2f} on average over splits."
         )
 

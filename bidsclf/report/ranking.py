@@ -184,7 +184,8 @@ def permutations(analysis: Analysis) -> dict[str, Any] | None:
     counts = sorted(set(table["n_permutations"].astype(int)))
     least = [f"{n} permutations give none below {_least(n)}" for n in counts]
     made = page.rows(records, [*FIRST, *headings], numbers=headings)
-    return {"table": made, "least": "; ".join(least)}
+    has_refit = bool((table["null"] == "refit").any())
+    return {"table": made, "least": "; ".join(least), "has_refit": has_refit}
 
 
 def _least(n_permutations: int) -> str:

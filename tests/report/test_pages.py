@@ -198,6 +198,17 @@ def test_controls_are_folded_away_beside_models_only(drawn_study):
     assert '<td class="">control-site</td>' in first
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_refits_are_explained_where_there_are_some(own_study):
+    group_page(own_study)
+    assert "They are of the first repeat alone" in text_of(own_study)
+    table = store.read_table(own_study / "permutations.tsv")
+    fixed = table[table["null"] != "refit"]
+    store.write_table(own_study / "permutations.tsv", fixed)
+    group_page(own_study)
+    assert "fits every model again" not in text_of(own_study)
+
+
 def test_the_smallest_p_of_permutations_is_said(drawn_study):
     assert "1000 permutations give none below 0.0010" in text_of(drawn_study)
 
