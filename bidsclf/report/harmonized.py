@@ -59,6 +59,8 @@ def summary(analysis: Analysis) -> Verdict:
 
 def _headline(method: str, best: str | None, done: dict[str, int]) -> str:
     """Say what was done to the people whom the best model was tested on."""
+    if best is None:
+        return f"Harmonization: {method}; no model of the brain was fitted."
     if not done:
         return f"Harmonization: {method}. What was done to whom is not recorded."
     if set(done) == {"none"}:

@@ -90,7 +90,7 @@ def _is_image(feature: dict[str, Any]) -> bool:
 def _prepared(feature: dict[str, Any], cite: Cite) -> Iterator[str]:
     made, atlas = feature.get("preprocessing") or {}, feature["atlas"]
     space = f" in {feature['space']}" if feature.get("space") else ""
-    if not made:
+    if not {"Pipeline", "MinCoverage"} & set(made):  # neither converted nor ours
         yield f"How the signals of atlas {atlas}{space} were made is not recorded."
     elif made.get("Pipeline"):
         yield (

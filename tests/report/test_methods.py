@@ -189,6 +189,7 @@ FMRIPREP = {"Strategy": "simple", "SmoothingFWHM": 0.0, "MinCoverage": 0.5}
         (FMRIPREP | {"Strategy": "mine"}, "The denoising strategy was mine; each"),
         ({"Strategy": "simple", "Pipeline": "cpac"}, "not made by bidsclf but by cpac"),
         ({}, "is not recorded"),
+        ({"Strategy": "simple"}, "is not recorded"),
     ],
 )  # fmt: skip
 def test_how_images_were_prepared_comes_from_the_bundle(own_study, made, said):

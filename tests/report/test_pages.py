@@ -267,3 +267,4 @@ def test_no_model_of_the_brain_leaves_the_controls_on_the_page(own_study):
         store.write_table(own_study / f"{name}.tsv", pd.DataFrame(table))
     group_page(own_study)
     assert "No model of the brain was fitted" in text_of(own_study)
+    assert "Harmonization: combat; no model of the brain" in text_of(own_study)
