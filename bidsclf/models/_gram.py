@@ -12,6 +12,7 @@ from bidsclf.models._rows import check_classes
 from bidsclf.models._svm import Solution, active_set, frame, svm
 
 COSTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # over the mean squared norm; ours
+DECIMALS = 9  # of decision values: equal rows tie in spite of rounding; ours
 Solver = Callable[[np.ndarray, np.ndarray, list[float]], list[Solution]]
 Learner = Callable[[np.ndarray, np.ndarray, list[float]], list[Solution]]
 
@@ -107,7 +108,7 @@ def choose(
         across = kernel[np.ix_(test, train)]
         solutions = learn(y, train, costs)
         values = [across @ dual for dual, _ in solutions]
-        aucs.append([auc(y[test], value) for value in values])
+        aucs.append([auc(y[test], value.round(DECIMALS)) for value in values])
         logits.append(np.stack(values, axis=1) + [shift for _, shift in solutions])
         truth.append(y[test])
     inner = np.mean(aucs, axis=0) if aucs else np.full(len(costs), 0.5)

@@ -12,7 +12,7 @@ from bidsclf.models import _svm
 from bidsclf.models._base import find, prepared, variants
 from bidsclf.models._gram import COSTS, auc, centred, costs_of
 from bidsclf.models._inner import inner_folds
-from bidsclf.models._rows import canonical_order, inner_products, take
+from bidsclf.models._rows import canonical_order, edges, inner_products, take
 from bidsclf.models._svm import active_set, frame, intercept_of, svm
 
 NAMES = [name for name in variants() if name.startswith("fc-")]
@@ -197,6 +197,28 @@ def test_twins_with_the_same_edges_and_other_labels_equal_a_fit():
     for scores, own in zip(found, labels, strict=True):
         model = find("fc-svm").make().fit(rows[learn], own[learn], people=learn)
         np.testing.assert_allclose(scores, model.predict_score(rows[test]), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [11, 32, 50])
+def test_several_such_twins_choose_the_same_cost_as_a_fit(seed):
+    """Their decision values tie in one sum and differ by 1e-16 in another."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(40, 5)).astype(np.float32)
+    x[1:8:2] = x[0:8:2]
+    labels = (rng.random((6, 40)) < 0.5).astype(int)
+    labels[:, 1:8:2] = 1 - labels[:, 0:8:2]
+    rows, learn, test, people = (
+        edges(x),
+        np.arange(30),
+        np.arange(30, 40),
+        np.arange(40),
+    )
+    found = find("fc-svm").make(seed=5).null_scores(rows, learn, test, labels, people)
+    for scores, own in zip(found, labels, strict=True):
+        model = find("fc-svm").make(seed=5)
+        model.fit(take(rows, learn), own[learn], people=learn)
+        expected = model.predict_score(take(rows, test))
+        np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
 def test_null_scores_do_not_see_labels_of_test_rows():
