@@ -16,6 +16,7 @@ from bidsclf.config import (
     DenoiseConfig,
     ExtractConfig,
     FoldConfig,
+    HarmonizeConfig,
     RunConfig,
     from_plain,
     to_plain,
@@ -80,6 +81,12 @@ def test_every_default_is_within_its_own_bounds(part):
         (AnalysisConfig, {"n_bootstrap": 99}, "--n-bootstrap is 99; .*100 or more"),
         (AnalysisConfig, {"n_refit_permutations": 1}, r"below 1/2.*19 or more, or 0"),
         (AnalysisConfig, {"n_refit_permutations": 18}, r"below 1/19.*as small as .05"),
+        (FoldConfig, {"folds_file": Path("f.tsv"), "scheme": "loso"}, "e and --cv:"),
+        (
+            FoldConfig,
+            {"folds_file": Path("f.tsv"), "n_folds": 5, "n_repeats": 1},
+            "--folds-file and --n-folds, --n-repeats: the file says",
+        ),
         (RunConfig, {"nprocs": 0}, "--nprocs is 0; it takes 1 or more"),
         (RunConfig, {"force": True, "reports_only": True}, "give one of them"),
     ],
@@ -115,6 +122,33 @@ def test_a_file_with_a_mistake_is_refused_by_name(values, message):
 def test_refits_that_can_reach_a_small_p_are_taken(n_refits):
     made = AnalysisConfig(n_refit_permutations=n_refits)
     assert made.n_refit_permutations == n_refits
+
+
+@pytest.mark.parametrize(
+    ("harmonize", "cohort", "message"),
+    [
+        ({"unseen": "identity"}, {}, "--harmonize-unseen is identity and --harmonize"),
+        ({}, {"missing": "drop"}, "--missing is drop and --covariates is empty"),
+        ({"method": "combat-gam"}, {}, r"covariates \(none\) names no age.*--smooth"),
+        ({"method": "combat-gam"}, {"covariates": ("sex",)}, r"\(sex\) names no age"),
+    ],
+)
+def test_what_would_change_nothing_or_fail_later_is_refused(harmonize, cohort, message):
+    parts = {
+        "harmonize": HarmonizeConfig(**harmonize),
+        "cohort": CohortConfig(**cohort),
+    }
+    with pytest.raises(ConfigError, match=message):
+        replace(CONFIG, **parts)
+    if not harmonize.get("method"):  # predict may choose a policy for its model
+        assert replace(CONFIG, **parts, level="predict")
+
+
+def test_a_curve_may_be_of_age_or_of_what_is_named():
+    gam = HarmonizeConfig(method="combat-gam")
+    assert replace(CONFIG, harmonize=gam, cohort=CohortConfig(covariates=("Age",)))
+    gam = replace(gam, smooth_terms=("iq",))
+    assert replace(CONFIG, harmonize=gam, cohort=CohortConfig(covariates=("iq",)))
 
 
 def test_all_mistakes_come_together():

@@ -8,6 +8,7 @@ from bidsclf.checks import Checked, name_each_once, setting
 MISSING = ("error", "drop", "impute-train-median")
 UNSEEN = ("refuse", "identity", "batch")
 HARMONIZERS = ("none", "combat", "combat-gam", "covbat")
+N_FOLDS = 10
 BOOTSTRAP_REPEATS = 100  # rounds of seeds 000
 FEWEST_REFITS = 19  # the least p, 1 / (m + 1), is .05 then
 
@@ -100,11 +101,26 @@ class FoldConfig(Checked):
     """
 
     scheme: str = setting("kfold", "--cv", choices=("kfold", "loso", "bootstrap"))
-    n_folds: int = setting(10, "--n-folds", least=2)
+    n_folds: int = setting(N_FOLDS, "--n-folds", least=2)
     n_repeats: int | None = setting(None, "--n-repeats", least=1)
     folds_file: Path | None = setting(None, "--folds-file")
     valid_fraction: float = setting(0.15, above=0, below=0.5)
     seed: int = setting(0, "--seed", least=0)
+
+    def _contradictions(self) -> list[str]:
+        """Return which settings a table of splits would leave without effect."""
+        asked = {
+            "--cv": self.scheme != "kfold",
+            "--n-folds": self.n_folds != N_FOLDS,
+            "--n-repeats": self.n_repeats is not None,
+        }
+        named = [option for option, is_asked in asked.items() if is_asked]
+        if self.folds_file is None or not named:
+            return []
+        return [
+            f"--folds-file and {', '.join(named)}: the file says how people are split,"
+            " so the rest changes nothing. Leave one or the other out."
+        ]
 
     @property
     def repeats(self) -> int:

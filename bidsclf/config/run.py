@@ -60,11 +60,14 @@ class Config(Checked):
     def _contradictions(self) -> list[str]:
         method, smooth = self.harmonize.method, self.harmonize.smooth_terms
         problems = []
-        if method == "combat-gam" and not self.cohort.covariates:
+        named = {name.lower() for name in self.cohort.covariates}
+        if method == "combat-gam" and not smooth and "age" not in named:
             problems.append(
-                "--harmonize combat-gam fits curves of covariates and --covariates is"
-                " empty. Give --covariates age, or use --harmonize combat."
+                "--harmonize combat-gam lets age act along a curve, and --covariates"
+                f" ({' '.join(self.cohort.covariates) or 'none'}) names no age. Add it,"
+                " name other numbers with --smooth-terms, or use --harmonize combat."
             )
+        problems += self._without_effect()
         if smooth and method != "combat-gam":
             problems.append(
                 f"--smooth-terms is for --harmonize combat-gam, which is {method!r}."
@@ -81,5 +84,21 @@ class Config(Checked):
                 " refuses them. Give --harmonize-unseen identity (their features stay"
                 " as they are) or batch (location and scale from the site's own"
                 " unlabelled people), or use --harmonize none."
+            )
+        return problems
+
+    def _without_effect(self) -> list[str]:
+        """Return what is asked for and would change nothing."""
+        problems, how = [], self.harmonize
+        if self.level == "group" and how.unseen and how.method == "none":
+            problems.append(
+                f"--harmonize-unseen is {how.unseen} and --harmonize is none, so it"
+                " changes nothing. Give a method, such as combat, or leave it out."
+            )
+        missing = self.cohort.missing
+        if self.level == "group" and missing != "error" and not self.cohort.covariates:
+            problems.append(
+                f"--missing is {missing} and --covariates is empty, so it changes"
+                " nothing. Name covariates, or leave it out."
             )
         return problems
