@@ -410,6 +410,23 @@ def test_nobody_left_says_why_and_shows_the_names(tmp_path, study):
         build_cohort(tmp_path, CohortConfig())
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"include": "Age_at_scan > 999"}, "4: not in --include Age_at_scan > 999"),
+        ({"covariates": ("iq",), "missing": "drop"}, r"4: no iq in .*--missing drop"),
+    ],
+)
+def test_nobody_left_by_an_option_is_not_asked_for_names(
+    tmp_path, study, config, reason
+):
+    study(tmp_path, PEOPLE.assign(iq="n/a"))
+    with pytest.raises(NothingMatched, match=reason) as caught:
+        build_cohort(tmp_path, CohortConfig(**config))
+    assert "do the folders" not in str(caught.value)
+    assert "Change the option that leaves them out" in str(caught.value)
+
+
 def test_an_empty_folder_asks_for_the_participant_level(tmp_path):
     PEOPLE.to_csv(tmp_path / "participants.tsv", sep="\t", index=False)
     with pytest.raises(NothingMatched, match="Run that first"):
@@ -601,7 +618,7 @@ def test_new_people_bring_the_covariates_of_the_model(tmp_path, study):
     with pytest.raises(InputError, match=message):
         load_people(tmp_path, CohortConfig(covariates=("iqq", "hand")))
     (tmp_path / "participants.tsv").unlink()
-    with pytest.raises(InputError, match=r"no column iq, hand, .* there are: none"):
+    with pytest.raises(InputError, match=r"participants.tsv: no such file; .* site"):
         load_people(tmp_path, config)
     assert list(load_people(tmp_path, CohortConfig()).traits) == ["site"]
 

@@ -110,13 +110,13 @@ def _judged(cohort: Cohort, traits: pd.DataFrame, config: CohortConfig) -> Cohor
     if config.match:
         cohort = cohort.without(unmatched(cohort.people))
     cohort = _typed(cohort, traits)
-    check_covariates(
+    notes = check_covariates(
         cohort.traits.set_index(cohort.people[ID]),
         cohort.people["label"].rename(config.target),
         config.covariates,
         config.missing,
     )
-    return cohort
+    return replace(cohort, notes=tuple(notes))
 
 
 def load_people(out: Path, config: CohortConfig) -> Cohort:
@@ -151,7 +151,7 @@ def load_people(out: Path, config: CohortConfig) -> Cohort:
             " them, or name the others with --participant-label."
         )
     people = files[[ID]].drop_duplicates()
-    if (out / "participants.tsv").exists():
+    if config.covariates or (out / "participants.tsv").exists():
         text = [config.site_column, *TRAITS["sex"]]
         known = read_people(out, text, (*config.covariates, *TRAITS["age"]))
         people = people.merge(known, how="outer", on=ID)
@@ -186,13 +186,14 @@ def _join(
 ) -> Cohort:
     """Join people with their scans; ``reasons`` says who is out already."""
     absent = set(people[ID]) - set(files[ID])
+    has_names = bool(set(people[ID]) & set(files[ID]))
     reasons = dict.fromkeys(absent, "no features among those chosen") | reasons
     files = files[~files[ID].isin(reasons)]
-    _refuse_nobody(files, people, reasons)
+    _refuse_nobody(files, people, reasons, has_names)
     broken = damaged(scans_of(files))
     reasons |= {files[ID].iloc[at]: reason for at, reason in broken.items()}
     files = files[~files[ID].isin(reasons)]
-    _refuse_nobody(files, people, reasons)
+    _refuse_nobody(files, people, reasons, has_names)
     scans = scans_of(files)
     regions, is_missing = common_regions(scans, files[ID].tolist())
     preprocessing = common_preprocessing(scans, files[ID].tolist())
@@ -201,7 +202,7 @@ def _join(
     dead = n_missing.index[n_missing == len(regions)]
     reasons |= dict.fromkeys(dead, "no region of the atlas is covered")
     files = files[~files[ID].isin(reasons)].reset_index(drop=True)
-    _refuse_nobody(files, people, reasons)
+    _refuse_nobody(files, people, reasons, has_names)
     people = people[~people[ID].isin(reasons)].sort_values(ID, ignore_index=True)
     people["n_runs"] = people[ID].map(files[ID].value_counts())
     people["n_missing_regions"] = people[ID].map(n_missing)
@@ -219,12 +220,23 @@ def _join(
 
 
 def _refuse_nobody(
-    files: pd.DataFrame, people: pd.DataFrame, reasons: dict[str, str]
+    files: pd.DataFrame,
+    people: pd.DataFrame,
+    reasons: dict[str, str],
+    has_names: bool,
 ) -> None:
-    if files.empty:
-        why = Counter(reasons.values()).most_common()
-        shown = "; ".join(f"{n}: {reason}" for reason, n in why)
-        raise NothingMatched(
-            f"none of {len(reasons)} people can be used ({shown}). participants.tsv"
-            f" names {listed(people[ID], 3)}; do the folders sub-* have these names?"
-        )
+    """Refuse to study nobody; where table and folders have names alike, say why."""
+    if len(files):
+        return
+    why = Counter(reasons.values()).most_common()
+    shown = "; ".join(f"{n}: {reason}" for reason, n in why)
+    advice = (
+        "Change the option that leaves them out, fill the cells of participants.tsv, or"
+        " extract what is missing."
+        if has_names
+        else f"participants.tsv names {listed(people[ID], 3)}; do the folders sub-*"
+        " have these names?"
+    )
+    raise NothingMatched(
+        f"none of {len(reasons)} people can be used ({shown}). {advice}"
+    )

@@ -42,6 +42,8 @@ class Cohort:
     regions : tuple of str
     source : dict
         atlas, desc, space and preprocessing of the features.
+    notes : tuple of str
+        What a reader should know of the covariates.
     """
 
     people: pd.DataFrame
@@ -52,6 +54,7 @@ class Cohort:
     files: pd.DataFrame
     regions: tuple[str, ...]
     source: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     def load(self, name: str) -> Any:
         """Read an input, its rows in the order of ``rows``.

@@ -245,6 +245,9 @@ def trait_of(people: pd.DataFrame, trait: str) -> pd.Series | None:
 def phenotype(people: pd.DataFrame) -> pd.DataFrame:
     """Return age (a number) and sex (as written), found without regard to case.
 
+    An age that is no number, such as "89+", is missing here and for ``--match``; as
+    a covariate it is refused by name (``traits.check_covariates``).
+
     Raises
     ------
     InputError
