@@ -88,6 +88,8 @@ def _people_rows(
             _, sd, low, high = delong_interval(truth, score)
             yield {**base, "sd": sd, "low": low, "high": high, "method": "delong"}
         sd, low, high = intervals.get(name, UNKNOWN)
+        if name == "ece":
+            low = high = np.nan  # sampling alone adds to it: draws lie above
         yield {**base, "sd": sd, "low": low, "high": high, "method": "bootstrap"}
 
 
@@ -175,9 +177,10 @@ def metrics_table(
         n_positive. All but the scopes of folds have one score a person, the mean
         over repeats; sd is then the standard error and low, high the 95 %
         interval by ``method``, NaN where a class is a single person, and auc has
-        two rows, 'delong' then 'bootstrap'. 'within site' is the auc over pairs
-        of one site. For 'mean of folds' sd is the spread over folds and group
-        says how many folds define the metric.
+        two rows, 'delong' then 'bootstrap'. The calibration error (ece) has no
+        interval: draws of people lie above the estimate. 'within site' is the auc
+        over pairs of one site. For 'mean of folds' sd is the spread over folds and
+        group says how many folds define the metric.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 
 from bidsclf.errors import InputError
 from bidsclf.evaluate.delong import within_site_interval
-from bidsclf.evaluate.measures import METRICS, within_site_auc
+from bidsclf.evaluate.measures import METRICS, measure, within_site_auc
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.evaluate.resampling import stratified_counts
 
@@ -52,6 +52,20 @@ def test_table_pools_the_mean_score_over_repeats():
     assert found["estimate"] == pytest.approx(expected)
     assert found["low"] <= expected <= found["high"]
     assert (found["n"], found["n_positive"]) == (24, 12)
+
+
+def test_the_calibration_error_has_no_interval_since_its_draws_lie_above():
+    rng = np.random.default_rng(0)
+    rows = predictions(n=200, models=["m"], repeats=1)
+    rows["score"] = rng.uniform(size=200)
+    rows["truth"] = (rng.uniform(size=200) < rows["score"]).astype(int)
+    table = metrics_table(rows, n_bootstrap=100, seed=0)
+    found = cell(table, scope="pooled", metric="ece")
+    assert found[["low", "high"]].isna().all()
+    assert found["sd"] > 0
+    truth, score = rows["truth"].to_numpy(), rows["score"].to_numpy()
+    counts = stratified_counts(truth, n_bootstrap=100, seed=0)
+    assert (measure(truth, score, counts)["ece"] > found["estimate"]).mean() > 0.9
 
 
 def test_table_averages_folds_and_names_them():
