@@ -42,9 +42,14 @@ def cautions(analysis: Analysis, best: str, controls: Sequence[str]) -> Iterator
             "An interval without width means that every pair was ordered rightly in"
             " this sample, not that the next one will be."
         )
-    for note in analysis.about.get("run_notes", []):
-        if "identical" in note:
-            yield note[:1].upper() + note[1:]
+    twice = [note for note in analysis.notes if note.startswith("identical features")]
+    if len(twice) == 1:
+        yield twice[0][:1].upper() + twice[0][1:]
+    elif twice:
+        yield (
+            f"{len(twice)} groups of people have identical features, as if one scan was"
+            " given twice: the notes of the run name them."
+        )
 
 
 def _averaged(analysis: Analysis, best: str) -> Iterator[str]:

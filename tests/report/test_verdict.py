@@ -97,7 +97,7 @@ def test_people_no_round_tested_are_not_counted_as_tested(own_study):
 
 @pytest.mark.usefixtures("undrawn")
 def test_every_note_of_the_run_is_on_both_pages(own_study):
-    same = "sub-0001 and sub-0002 have identical features."
+    same = "identical features: sub-0001 and sub-0002; check them."
     notes = {"fold_notes": ["a <fold>."], "run_notes": ["not harmonized: b.", same]}
     screened = {"fisherz-edges": ["site CMU was left out."]}
     changed(own_study, **notes, screening_notes=screened)
@@ -107,7 +107,11 @@ def test_every_note_of_the_run_is_on_both_pages(own_study):
     for name in ("report.html", "harmonization.html"):
         text = (own_study / name).read_text()
         assert all(f"<li>{note}</li>" in text for note in told), name
-    assert said(own_study)[-1].endswith("have identical features.")
+    assert said(own_study)[-1] == f"I{same[1:]}"
+    changed(own_study, run_notes=[same, same.replace("0002", "0003")])
+    assert said(own_study)[-1].startswith("2 groups of people have identical")
+    changed(own_study, run_notes=[])
+    assert not any("identical" in word for word in said(own_study))
 
 
 def harmonized(folder, value, site=None, model="fc-svm"):
