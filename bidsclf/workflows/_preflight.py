@@ -12,13 +12,14 @@ from bidsclf.files.people import listed
 from bidsclf.folds import Fold
 from bidsclf.models._base import find
 from bidsclf.screening import FEWEST
+from bidsclf.workflows import _covariates
 from bidsclf.workflows._jobs import is_harmonized
 
 LEAST = 2  # people from whom location and scale of a site can be learned
 
 
-def check(config: Config, cohort: Cohort, folds: list[Fold]) -> None:
-    """Refuse a harmonization that some fit could not do.
+def check(config: Config, cohort: Cohort, folds: list[Fold]) -> list[str]:
+    """Refuse a harmonization that some fit could not do, for sites or covariates.
 
     Parameters
     ----------
@@ -27,17 +28,23 @@ def check(config: Config, cohort: Cohort, folds: list[Fold]) -> None:
     folds : list of Fold
         All that will be fitted, the one of everyone included.
 
+    Returns
+    -------
+    notes : list of str
+        Who is tested beyond the covariates that were learned from.
+
     Raises
     ------
     ConfigError
         Everyone is of one site, or no model can be harmonized.
     InputError
-        A site is too small in some fold for the policy chosen; the message names
-        fold and site.
+        In some fold a site is too small for the policy chosen, or covariates are
+        collinear, constant or of a level that nobody has to learn from; the
+        message names the fold, and who it is.
     """
     how = config.harmonize
     if how.method == "none":
-        return
+        return []
     models = config.analysis.models
     if not any(is_harmonized(model, how) for model in models):
         raise ConfigError(
@@ -52,14 +59,17 @@ def check(config: Config, cohort: Cohort, folds: list[Fold]) -> None:
             " effects need two sites or more. Check --site-column, or use --harmonize"
             " none."
         )
+    beyond: set[str] = set()
     for fold in folds:
-        _check_fold(config, cohort, fold)
+        name = f"repeat {fold.repeat}, fold {fold.fold}"
+        name = name if fold.repeat else "the final model, which learns from everyone"
+        _check_sites(config, cohort, fold, name)
+        beyond |= _covariates.check(config, cohort, fold, name)
+    return [_covariates.outside(beyond)] if beyond else []
 
 
-def _check_fold(config: Config, cohort: Cohort, fold: Fold) -> None:
+def _check_sites(config: Config, cohort: Cohort, fold: Fold, name: str) -> None:
     """Refuse what the harmonizer of one fold would refuse for its sites alone."""
-    name = f"repeat {fold.repeat}, fold {fold.fold}"
-    name = name if fold.repeat else "the final model, which learns from everyone"
     learned = _rows_a_site(cohort, np.concatenate([fold.train, fold.valid]))
     tested = _rows_a_site(cohort, fold.test)
     usable = learned[learned >= LEAST].index
@@ -108,7 +118,8 @@ def can_screen(cohort: Cohort) -> bool:
 
 
 def notes(config: Config, cohort: Cohort) -> Iterator[str]:
-    """Say which choices act on some models only, or on none."""
+    """Say which covariates tell the target, and which choices act on few models."""
+    yield from cohort.notes
     how, models = config.harmonize, config.analysis.models
     others = [model for model in models if find(model).harmonize_at is None]
     if how.method != "none" and others:

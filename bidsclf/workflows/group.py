@@ -109,14 +109,14 @@ def _study(config: Config) -> Study:
     cohort = build_cohort(_analysis.seam(config), config.cohort)
     folds = make_folds(cohort.people, config.folds)
     everyone = whole(cohort.people, config.folds)
-    _preflight.check(config, cohort, [*folds, everyone])
+    notes = _preflight.check(config, cohort, [*folds, everyone])
     return Study(
         cohort=cohort,
         folds=folds,
         everyone=everyone,
         jobs=_jobs.plan(config, folds, is_screened=_preflight.can_screen(cohort)),
         fold_notes=fold_notes(folds, cohort.people, config.folds),
-        run_notes=list(_preflight.notes(config, cohort)),
+        run_notes=[*_preflight.notes(config, cohort), *notes],
     )
 
 

@@ -1,5 +1,6 @@
 """The predict level: a fitted model meets people it has never seen."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from bidsclf.files import store
 from bidsclf.harmonize._base import with_policy
 from bidsclf.models._base import find, prepared
 from bidsclf.models._rows import take
-from bidsclf.workflows import _analysis, _persons, _run
+from bidsclf.workflows import _analysis, _covariates, _persons, _run
 
+LOG = logging.getLogger("bidsclf")
 SEEN = (
     "the model was fitted on this person (the same label in a dataset of the same Name,"
     " see dataset_description.json, or the same features); a score would say nothing."
@@ -202,6 +204,9 @@ def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
     scores, probabilities, harmonized = _score(
         task, x, np.searchsorted(new, rows[asked]), new
     )
+    run.notes += _beyond(task, new)
+    for note in run.notes:
+        LOG.warning("%s", note)
     table = people[["participant_id", "site"]].iloc[new]
     table = table.assign(
         model=task.variant,
@@ -231,6 +236,16 @@ def _score(
     except InputError as error:
         ids = task.cohort.people["participant_id"].iloc[new]
         raise InputError(f"{error}{_lacking(ids, traits)}") from error
+
+
+def _beyond(task: Task, new: np.ndarray) -> list[str]:
+    """Return a note on people outside the ages, or the like, of the training set."""
+    if task.fitted.harmonizer is None:
+        return []
+    covariates = task.cohort.traits[list(task.fitted.covariates)].iloc[new]
+    is_beyond = task.fitted.harmonizer.outside(covariates)
+    ids = task.cohort.people["participant_id"].iloc[new[is_beyond]]
+    return [_covariates.outside(ids)] if len(ids) else []
 
 
 def _lacking(ids: pd.Series, traits: pd.DataFrame | None) -> str:

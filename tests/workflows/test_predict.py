@@ -296,6 +296,18 @@ def test_what_a_harmonizing_model_needs_is_named(
         run_predict(config_of(tmp_path, harmonized))
 
 
+def test_people_older_than_those_learned_from_are_said(
+    harmonized, tmp_path, write_people, caplog
+):
+    new_table(write_people, tmp_path, age=[*[25.0] * 6, 95.0, 96.0])
+    assert run_predict(config_of(tmp_path, harmonized)) == 0
+    (path,) = tmp_path.glob("logs/*/summary.json")
+    (note,) = store.read_json(path)["notes"]
+    assert note.startswith("2 people have a covariate beyond the range")
+    assert "sub-66, sub-67" in note
+    assert note in caplog.text
+
+
 def test_predict_takes_no_harmonization_of_its_own(trained, harmonized, tmp_path):
     config = config_of(tmp_path, harmonized)
     with pytest.raises(ConfigError, match="--harmonize combat is for the group level"):

@@ -36,7 +36,15 @@ def config_of(tmp_path, method="combat", unseen=None, models=("fc-svm",), **coho
 def cohort_of(sites, rows=None):
     rows = np.arange(len(sites)) if rows is None else np.array(rows)
     people = pd.DataFrame({"site": list(sites)})
-    return SimpleNamespace(people=people, rows=rows, traits=people)
+    return SimpleNamespace(people=people, rows=rows, traits=people, notes=())
+
+
+def cohort_with(sites, **covariates):
+    cohort = cohort_of(sites)
+    ids = [f"sub-{i}" for i in range(len(sites))]
+    cohort.traits = cohort.people.assign(**covariates)
+    cohort.people = cohort.people.assign(participant_id=ids)
+    return cohort
 
 
 def fold_of(train, test=(), valid=()):
@@ -122,3 +130,53 @@ def test_sites_are_screened_where_two_have_people_enough(tmp_path):
     twins = cohort_of("AAAAABBBBB")
     twins.traits["group"] = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert not _preflight.can_screen(twins)
+
+
+SITES = "AAAAABBBBB"
+AGE = np.array([9.0, 12, 11, 14, 10, 8, 13, 9.5, 15, 7])
+
+
+@pytest.mark.parametrize("method", ["combat", "combat-gam", "covbat"])
+@pytest.mark.parametrize(
+    ("covariates", "message"),
+    [
+        ({"age": AGE, "age2": 2 * AGE + 1}, r"3: covariate 'age2' is collinear"),
+        ({"age": AGE, "site2": list("aaaaabbbbb")}, r"'site2' is collinear.* the site"),
+        ({"age": AGE, "iq": [9.0, *[1.0] * 9]}, r"fold 3: covariate 'iq' is 1.0 in ev"),
+        (
+            {"age": AGE, "sex": list("XFMFMFMFMF")},
+            r"'sex' is 'X' for sub-0, and for no",
+        ),
+    ],
+)
+def test_covariates_that_a_fold_cannot_use_are_named(
+    tmp_path, method, covariates, message
+):
+    cohort = cohort_with(SITES, **covariates)
+    config = config_of(tmp_path, method, covariates=tuple(covariates))
+    with pytest.raises(InputError, match=message):
+        _preflight.check(config, cohort, [fold_of([1, 2, 3, 4, 6, 7, 8, 9], [0, 5])])
+
+
+def test_people_beyond_what_was_learned_are_counted_and_named(tmp_path):
+    cohort = cohort_with(SITES, age=AGE, sex=list("MFMFMFMFMF"))
+    config = config_of(tmp_path, covariates=("age", "sex"))
+    folds = [fold_of([*range(8)], [8, 9]), fold_of([*range(2, 10)], [0, 1])]
+    (note,) = _preflight.check(config, cohort, folds)
+    assert note.startswith("2 people have a covariate beyond")
+    assert "sub-8, sub-9. A line goes on" in note
+
+
+def test_a_level_of_an_unseen_site_that_stays_as_it_is_is_no_trouble(tmp_path):
+    sites, sex = "AAAAABBBBBC", list("MFMFMFMFMFX")
+    cohort = cohort_with(sites, sex=sex)
+    fold = fold_of([*range(10)], [10])
+    config = config_of(tmp_path, unseen="identity", covariates=("sex",))
+    assert _preflight.check(config, cohort, [fold]) == []
+
+
+def test_a_cell_to_be_filled_is_no_new_level(tmp_path):
+    cohort = cohort_with(SITES, sex=[None, *"FMFMFMFMF"])
+    how = {"covariates": ("sex",), "missing": "impute-train-median"}
+    fold = fold_of([1, 2, 3, 4, 6, 7, 8, 9], [0, 5])
+    assert _preflight.check(config_of(tmp_path, **how), cohort, [fold]) == []
