@@ -100,6 +100,27 @@ def test_the_line_runs_to_a_report_and_scores_new_people(small, reference, tmp_p
     assert len(pd.read_csv(scores, sep="\t")) == 4
 
 
+def test_a_harmonized_model_scores_one_new_person(small, reference, tmp_path):
+    words = ("--analysis-id", "combat", "--harmonize", "combat", "--covariates", "age")
+    done = run(small, reference, "group", "--n-folds", 3, "--models", "fc-svm",
+               "--n-bootstrap", 100, *words)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    analysis = reference / "derivatives" / "combat"
+    assert (analysis / "harmonization.html").exists()
+
+    study = simulate(tmp_path / "new", "--n-subjects", 4, "--n-sites", 2, "--seed", 9,
+                     "--resolution-mm", 8, "--n-volumes", 90)  # fmt: skip
+    one, out = ("--participant-label", "001"), tmp_path / "out"
+    assert run(study, out, "participant", *one).returncode == 0
+    bundle = analysis / "models" / "fc-svm" / "final"
+    done = run(study, out, "predict", "--model", bundle, *one)
+    assert done.returncode == 0, done.stderr
+    (scores,) = out.glob("derivatives/*/predictions.tsv")
+    found = pd.read_csv(scores, sep="\t")
+    assert found["participant_id"].tolist() == ["sub-001"]
+    assert found["harmonized"].tolist() == ["site"]
+
+
 def test_one_corrupt_run_fails_alone(small, tmp_path):
     study = tmp_path / "study"
     subprocess.run(["cp", "-r", small, study], check=True)

@@ -21,6 +21,7 @@ HEAVY = (
     "torch",
     "matplotlib",
     "sklearn",
+    "neuroHarmonize",
 )
 
 
