@@ -81,12 +81,12 @@ def _harmonization(analysis: Analysis) -> str:
     if method == "none":
         return "Site effects were not removed."
     told = [
-        f"{n} {words}"
+        f"{n} tested people {words}"
         for done_so, words in HARMONIZED.items()
         if (n := done.get(done_so))
     ]
     named = f"Site effects were removed by {method} where it acts on the input"
-    return f"{named}{': tested people ' if told else ''}{'; '.join(told)}."
+    return f"{named}: {'; '.join(told)}." if told else f"{named}."
 
 
 def _missing(cohort: dict[str, Any]) -> str:

@@ -172,7 +172,10 @@ def test_what_was_learned_from_the_tested_is_not_denied(own_study):
     card = (own_study / "model_card.md").read_text()
     methods = (own_study / "methods.md").read_text()
     assert "Nothing but training people" not in card
-    assert f"{n} of sites not in training corrected by what they themselves" in card
+    assert (
+        f"{n} tested people of sites not in training corrected by what they themselves"
+        in card
+    )
     assert "training people alone, then applied" not in methods
     assert (
         "on its training people and, for sites not among them, on the people" in methods
