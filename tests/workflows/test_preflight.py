@@ -13,10 +13,13 @@ from bidsclf.config import (
     Config,
     FoldConfig,
     HarmonizeConfig,
+    RunConfig,
 )
 from bidsclf.errors import ConfigError, InputError
+from bidsclf.files import store
 from bidsclf.folds import Fold
 from bidsclf.workflows import _preflight
+from bidsclf.workflows.group import run_group
 
 NOBODY = np.empty(0, int)
 
@@ -180,3 +183,14 @@ def test_a_cell_to_be_filled_is_no_new_level(tmp_path):
     how = {"covariates": ("sex",), "missing": "impute-train-median"}
     fold = fold_of([1, 2, 3, 4, 6, 7, 8, 9], [0, 5])
     assert _preflight.check(config_of(tmp_path, **how), cohort, [fold]) == []
+
+
+def test_a_covariate_that_nearly_tells_the_target_is_said(people, capsys):
+    table = store.read_table(people / "participants.tsv", text=True)
+    is_patient = (table["diagnosis"] == "autism").to_numpy()
+    table["severity"] = np.arange(40) // 2 % 10 + 4.0 * is_patient
+    store.write_table(people / "participants.tsv", table)
+    config = config_of(people, covariates=("severity",))
+    assert run_group(replace(config, run=RunConfig(dry_run=True))) == 0
+    said = capsys.readouterr().out
+    assert "note: covariate 'severity'" in said
