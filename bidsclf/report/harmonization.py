@@ -157,11 +157,12 @@ def _range(told: list[dict[str, Any]], name: str) -> str:
 
 
 def _others(told: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield what only some methods have: the smooth's penalty, the components."""
-    medians = [one["alpha"]["median"] for one in told if one.get("alpha")]
-    if medians:
-        yield f"median penalty {np.median(medians):.3g}"
+    """Yield what only some methods have: each curve, the number of components."""
     for term, ends in (told[-1].get("smooth") or {}).items():
-        yield f"{term} along a curve from {ends[0]:.4g} to {ends[1]:.4g}"
+        penalty = np.median([one["alpha"][term][1] for one in told])
+        yield (
+            f"{term} along a curve from {ends[0]:.4g} to {ends[1]:.4g},"
+            f" median penalty {penalty:.3g}"
+        )
     if any("n_components" in one for one in told):
         yield f"{_range(told, 'n_components')} components"
