@@ -165,6 +165,21 @@ def test_the_record_says_what_was_asked_and_what_ran_as_it_is(analysed):
     assert "Johnson et al. (2007)" in text
 
 
+@pytest.mark.parametrize("method", ["combat", "combat-gam", "covbat"])
+def test_every_method_ends_in_its_pages(people, method):
+    config = config_of(
+        people,
+        harmonize=HarmonizeConfig(method=method),
+        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
+    )
+    assert run_group(config) == 0
+    folder = people / "derivatives/main"
+    for name in ("report", "harmonization"):
+        assert "<html" in (folder / f"{name}.html").read_text(encoding="utf-8")
+    stages = table(people, "sites")["stage"]
+    assert stages.tolist() == ["before", "after"]
+
+
 def test_sites_left_out_with_a_policy_are_scored_and_said(people):
     config = config_of(
         people,
