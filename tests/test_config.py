@@ -79,8 +79,12 @@ def test_every_default_is_within_its_own_bounds(part):
         (AnalysisConfig, {"analysis_id": "../x"}, "'../x'; it takes letters"),
         (AnalysisConfig, {"analysis_id": "é"}, "letters and digits"),
         (AnalysisConfig, {"n_bootstrap": 99}, "--n-bootstrap is 99; .*100 or more"),
-        (AnalysisConfig, {"n_refit_permutations": 1}, r"below 1/2.*19 or more, or 0"),
-        (AnalysisConfig, {"n_refit_permutations": 18}, r"below 1/19.*as small as .05"),
+        (
+            AnalysisConfig,
+            {"n_refit_permutations": 1},
+            r"is then 1/2,.*20 or more, or 0",
+        ),
+        (AnalysisConfig, {"n_refit_permutations": 19}, r"is then 1/20, not below .05"),
         (FoldConfig, {"folds_file": Path("f.tsv"), "scheme": "loso"}, "e and --cv:"),
         (
             FoldConfig,
@@ -118,7 +122,7 @@ def test_a_file_with_a_mistake_is_refused_by_name(values, message):
         from_plain(Config, to_plain(CONFIG) | values)
 
 
-@pytest.mark.parametrize("n_refits", [0, 19, 1000])
+@pytest.mark.parametrize("n_refits", [0, 20, 1000])
 def test_refits_that_can_reach_a_small_p_are_taken(n_refits):
     made = AnalysisConfig(n_refit_permutations=n_refits)
     assert made.n_refit_permutations == n_refits

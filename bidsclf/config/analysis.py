@@ -10,7 +10,7 @@ UNSEEN = ("refuse", "identity", "batch")
 HARMONIZERS = ("none", "combat", "combat-gam", "covbat")
 N_FOLDS = 10
 BOOTSTRAP_REPEATS = 100  # rounds of seeds 000
-FEWEST_REFITS = 19  # the least p, 1 / (m + 1), is .05 then
+FEWEST_REFITS = 20  # the least p, 1 / (m + 1), is below .05 then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ class AnalysisConfig(Checked):
         Permutations of labels within site, against scores that stand.
     n_refit_permutations : int
         Permutations for each of which every model is fitted again; 0 for none,
-        else 19 or more: fewer cannot give p = .05.
+        else 20 or more: fewer cannot give p < .05.
     device : {'auto', 'cpu', 'cuda'}
     """
 
@@ -187,7 +187,7 @@ class AnalysisConfig(Checked):
         if 0 < self.n_refit_permutations < FEWEST_REFITS:
             m = self.n_refit_permutations
             problems.append(
-                f"--n-refit-permutations is {m}; no p can then be below 1/{m + 1}, and"
-                f" never as small as .05. Give {FEWEST_REFITS} or more, or 0 for none."
+                f"--n-refit-permutations is {m}; the smallest p is then 1/{m + 1},"
+                f" not below .05. Give {FEWEST_REFITS} or more, or 0 for none."
             )
         return problems

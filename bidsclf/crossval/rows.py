@@ -80,10 +80,12 @@ def split_traits(traits: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
 def n_outside(
     harmonizer: Harmonizer, traits: pd.DataFrame | None, people: np.ndarray
 ) -> int:
-    """Return how many people have a covariate that training did not reach."""
+    """Return how many people to be changed have a covariate beyond the training's."""
     if traits is None or not len(people):
         return 0
-    return int(harmonizer.outside(split_traits(traits.iloc[people])[1]).sum())
+    sites, covariates = split_traits(traits.iloc[people])
+    is_changed = harmonizer.handling(sites) != "identity"
+    return int((harmonizer.outside(covariates) & is_changed).sum())
 
 
 def as_they_are(x: Any, parts: Parts) -> Ready:

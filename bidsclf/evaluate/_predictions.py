@@ -76,7 +76,7 @@ def pool(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model and person: the means over repeats.
 
     Under the bootstrap, over the rounds that did not draw the person: the score
-    of a committee of models, which tends to be better than that of one of them.
+    of a committee of models, which need not be as good as one of them.
 
     Parameters
     ----------

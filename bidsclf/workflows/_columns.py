@@ -16,7 +16,8 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "score": "The model's own score of the positive label in [0, 1]; 0.5 is the"
         " decision boundary. Ranks, thresholds and tests are made of it",
         "probability": "The score after division of its logit by the temperature that"
-        " people held out of training gave; the score itself where there is none",
+        " people held out of training gave; the score itself where there is none;"
+        " always on the score's side of 0.5 in a row, not after averaging over repeats",
         "harmonized": "What harmonization did to the person's features: none; site (the"
         " site was learned from training people); identity (the site was not, and the"
         " features stayed as they were); batch (the site was not, and was estimated"

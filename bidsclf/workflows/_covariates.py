@@ -52,14 +52,16 @@ def check(config: Config, cohort: Cohort, fold: Fold, name: str) -> set[str]:
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     known = np.isin(sites.astype(str), list(harmonizer.notes()["sites"]))
-    changed = harmonizer.handling(sites) != "identity"
     taught = np.isin(np.arange(len(ids)), people)
     tested = np.isin(np.arange(len(ids)), fold.test)
+    used = np.flatnonzero(taught | tested)  # a given fold may leave a site out
+    changed = np.zeros(len(ids), bool)
+    changed[used] = harmonizer.handling(sites[used]) != "identity"
     for column in covariates:
         levels = covariates[column]
         if levels.dtype == object:
             there = set(levels[taught & known].dropna())
-            is_new = changed & (taught | tested) & ~levels.isin(there) & levels.notna()
+            is_new = changed & ~levels.isin(there) & levels.notna()
             _refuse_levels(levels[is_new], ids[is_new], name)
     who = np.flatnonzero(tested & changed)
     return set(ids[who[harmonizer.outside(covariates.iloc[who])]])

@@ -242,8 +242,9 @@ def _beyond(task: Task, new: np.ndarray) -> list[str]:
     """Return a note on people outside the ages, or the like, of the training set."""
     if task.fitted.harmonizer is None:
         return []
-    covariates = task.cohort.traits[list(task.fitted.covariates)].iloc[new]
-    is_beyond = task.fitted.harmonizer.outside(covariates)
+    traits, harmonizer = task.cohort.traits.iloc[new], task.fitted.harmonizer
+    is_beyond = harmonizer.outside(traits[list(task.fitted.covariates)])
+    is_beyond &= harmonizer.handling(traits["site"].to_numpy(object)) != "identity"
     ids = task.cohort.people["participant_id"].iloc[new[is_beyond]]
     return [_covariates.outside(ids)] if len(ids) else []
 

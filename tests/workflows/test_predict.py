@@ -308,6 +308,17 @@ def test_people_older_than_those_learned_from_are_said(
     assert note in caplog.text
 
 
+def test_the_age_of_people_left_as_they_are_is_not_said(
+    harmonized, tmp_path, write_people
+):
+    new_table(write_people, tmp_path, site=["Z"] * 8, age=[*[25.0] * 6, 95.0, 96.0])
+    config = config_of(tmp_path, harmonized)
+    policy = HarmonizeConfig(unseen="identity")
+    assert run_predict(replace(config, harmonize=policy)) == 0
+    (path,) = tmp_path.glob("logs/*/summary.json")
+    assert store.read_json(path)["notes"] == []
+
+
 def test_predict_takes_no_harmonization_of_its_own(trained, harmonized, tmp_path):
     config = config_of(tmp_path, harmonized)
     with pytest.raises(ConfigError, match="--harmonize combat is for the group level"):

@@ -178,6 +178,20 @@ def test_a_level_of_an_unseen_site_that_stays_as_it_is_is_no_trouble(tmp_path):
     assert _preflight.check(config, cohort, [fold]) == []
 
 
+def test_a_site_that_a_given_fold_leaves_out_is_no_trouble(tmp_path):
+    sites, age = SITES + "CC", [*AGE, 10.0, 11.0]
+    cohort = cohort_with(sites, age=age)
+    config = config_of(tmp_path, covariates=("age",))
+    fold = fold_of([1, 2, 3, 4, 6, 7, 8, 9], [0, 5])  # nobody of C is taught or tested
+    assert _preflight.check(config, cohort, [fold]) == []
+
+
+def test_people_left_as_they_are_may_be_of_any_age(tmp_path):
+    cohort = cohort_with(SITES + "C", age=[*AGE, 95.0])
+    config = config_of(tmp_path, unseen="identity", covariates=("age",))
+    assert _preflight.check(config, cohort, [fold_of([*range(10)], [10])]) == []
+
+
 def test_a_cell_to_be_filled_is_no_new_level(tmp_path):
     cohort = cohort_with(SITES, sex=[None, *"FMFMFMFMF"])
     how = {"covariates": ("sex",), "missing": "impute-train-median"}
