@@ -29,7 +29,7 @@ from bidsclf.workflows.group import run_group
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
 TEXT = _analysis.TEXT
 MODELS = ("fc-svm", "control-site")
-N_REFITS = 19
+N_REFITS = 20
 
 
 def config_of(out, *, work=None, **parts):
