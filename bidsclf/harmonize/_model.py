@@ -1,5 +1,6 @@
 """The machinery that all harmonizers share: rows in, rows without site effects out."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 CELLS = 1 << 20  # rows x features worked on at once: 8 MiB a copy; ours
 
 
-class LocationScale:
+class LocationScale(ABC):
     """Remove location and scale of each site; covariates' effects stay.
 
     See ``Harmonizer`` for the contract; ``config.unseen`` None refuses. A member
@@ -171,11 +172,11 @@ class LocationScale:
     def _curves(self, covariates: pd.DataFrame) -> tuple[str, ...]:
         return ()  # covariates that act along a curve
 
+    @abstractmethod
     def _learn(
         self, y: np.ndarray, codes: np.ndarray, covariates: pd.DataFrame
     ) -> Arrays:
         """Return what is learned of features with variance, float64 (n_rows, F)."""
-        raise NotImplementedError
 
     def _design(self, covariates: pd.DataFrame) -> np.ndarray:
         return self._coding.matrix(covariates)
