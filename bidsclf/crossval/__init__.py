@@ -8,7 +8,13 @@ from bidsclf.crossval.bundle import (
     save_bundle,
 )
 from bidsclf.crossval.fitted import Fitted, predict_people, score_people
-from bidsclf.crossval.fold import FitResult, Recipe, fit_fold, permute_fold
+from bidsclf.crossval.fold import (
+    FitResult,
+    Recipe,
+    fit_fold,
+    is_harmonized,
+    permute_fold,
+)
 
 __all__ = [
     "DESCRIPTION",
@@ -18,6 +24,7 @@ __all__ = [
     "Fitted",
     "Recipe",
     "fit_fold",
+    "is_harmonized",
     "load_bundle",
     "permute_fold",
     "predict_people",

@@ -57,11 +57,10 @@ class Recipe:
         mixed = np.random.SeedSequence([self.seed, fold.repeat, fold.fold, name])
         return int(mixed.generate_state(1)[0]) & 0x7FFFFFFF
 
-    @property
-    def is_harmonized(self) -> bool:
-        """Whether the rows are harmonized before the model sees them."""
-        asked = self.harmonize.method != "none"
-        return asked and find(self.variant).harmonize_at == "input"
+
+def is_harmonized(variant: str, how: HarmonizeConfig) -> bool:
+    """Tell whether the rows of a model are harmonized before it sees them."""
+    return how.method != "none" and find(variant).harmonize_at == "input"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,7 +227,7 @@ def _ready(
     if not find(recipe.variant).needs_valid:
         learn, stop = np.concatenate([learn, stop]), stop[:0]
     parts = Parts(*(rows_of(people, rows) for people in (learn, stop, fold.test)))
-    if not recipe.is_harmonized:
+    if not is_harmonized(recipe.variant, recipe.harmonize):
         return as_they_are(x, parts)
     if traits is None:
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from bidsclf.checks import to_plain
 from bidsclf.cohort import Cohort
+from bidsclf.crossval import is_harmonized
 from bidsclf.files import store
 from bidsclf.models._base import find, prepare_key
 from bidsclf.workflows import _fits, _jobs, _persons, _run, _shared, _tables, plugins
@@ -129,9 +130,7 @@ def _job_node(run: _run.Run, place: Place, job: _jobs.Job) -> nipype.Node:
         analysis=str(place.analysis),
         use_gpu=job.device == "cuda",
     )
-    is_heavy = job.kind == "screen" or _jobs.is_harmonized(
-        job.model, run.config.harmonize
-    )
+    is_heavy = job.kind == "screen" or is_harmonized(job.model, run.config.harmonize)
     gb = FIT_GB + (COPIES * place.row_gb if is_heavy else 0)
     return plugins.node(run.config.run, shell, job.unit, gb)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bidsclf.config import Config, HarmonizeConfig
-from bidsclf.crossval import DESCRIPTION, HARMONIZER, WEIGHTS
+from bidsclf.crossval import DESCRIPTION, HARMONIZER, WEIGHTS, is_harmonized
 from bidsclf.folds import Fold
 from bidsclf.models._base import find, prepare_key
 from bidsclf.models._device import device_of
@@ -104,11 +104,6 @@ def _fits_of(config: Config, folds: list[Fold], model: str) -> list[Job]:
 def _fold_name(fold: Fold, n_repeats: int) -> str:
     repeat = f"repeat-{fold.repeat:02d}_" if n_repeats > 1 else ""
     return f"{repeat}fold-{fold.fold:02d}"
-
-
-def is_harmonized(model: str, how: HarmonizeConfig) -> bool:
-    """Tell whether the rows of a model are harmonized before it sees them."""
-    return how.method != "none" and find(model).harmonize_at is not None
 
 
 def bundles(jobs: Iterable[Job], how: HarmonizeConfig) -> list[str]:

@@ -7,13 +7,13 @@ import pandas as pd
 
 from bidsclf.cohort import Cohort
 from bidsclf.config import Config
+from bidsclf.crossval import is_harmonized
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.files.people import listed
 from bidsclf.folds import Fold
 from bidsclf.models._base import find
 from bidsclf.screening import FEWEST
 from bidsclf.workflows import _covariates
-from bidsclf.workflows._jobs import is_harmonized
 
 LEAST = 2  # people from whom location and scale of a site can be learned
 
