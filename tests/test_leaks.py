@@ -209,6 +209,14 @@ def test_test_people_beyond_the_training_range_are_counted(method):
     assert fit(method, "kfold", "fc-svm", traits=traits).notes["outside"] == 2
 
 
+def test_people_left_as_they_are_are_never_beyond_the_training_range():
+    traits = TRAITS.copy()
+    traits.loc[fold_of("loso-identity").test, "age"] = 95.0
+    found = fit("combat", "loso-identity", "fc-svm", traits=traits)
+    assert set(found.harmonized) == {"identity"}
+    assert found.notes["outside"] == 0
+
+
 @pytest.mark.parametrize("method", ["combat", "covbat"])
 def test_covariates_are_not_needed(method, tmp_path):
     here = fit(method, "loso-batch", "fc-svm", traits=TRAITS[["site"]])
