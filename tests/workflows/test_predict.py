@@ -25,19 +25,25 @@ MODELS = ("fc-svm", "control-site", "control-phenotype")
 FINAL = Path("derivatives", "main", "models", "fc-svm", "final")
 
 
-@pytest.fixture(scope="module")
-def trained(write_people, tmp_path_factory):
-    """A study with a model of it."""
-    out = tmp_path_factory.mktemp("trained")
+def train(write_people, out, models, **settings):
+    """Write 24 people and fit models of them."""
     write_people(out, [f"{n:02d}" for n in range(24)])
     config = Config(
         bids_dir=out,
         output_dir=out,
         level="group",
         folds=FoldConfig(n_folds=2),
-        analysis=AnalysisConfig(models=MODELS, n_bootstrap=100, device="cpu"),
+        analysis=AnalysisConfig(models=models, n_bootstrap=100, device="cpu"),
+        **settings,
     )
     assert run_group(config) == 0
+
+
+@pytest.fixture(scope="module")
+def trained(write_people, tmp_path_factory):
+    """A study with a model of it."""
+    out = tmp_path_factory.mktemp("trained")
+    train(write_people, out, MODELS)
     return out
 
 
@@ -217,17 +223,9 @@ def test_the_columns_say_what_a_score_and_a_label_are(trained, tmp_path, write_p
 def harmonized(write_people, tmp_path_factory):
     """A study with a model that harmonizes for site and age."""
     out = tmp_path_factory.mktemp("harmonized")
-    write_people(out, [f"{n:02d}" for n in range(24)])
-    config = Config(
-        bids_dir=out,
-        output_dir=out,
-        level="group",
-        cohort=CohortConfig(covariates=("age",)),
-        folds=FoldConfig(n_folds=2),
-        harmonize=HarmonizeConfig(method="combat"),
-        analysis=AnalysisConfig(models=("fc-svm",), n_bootstrap=100, device="cpu"),
-    )
-    assert run_group(config) == 0
+    covariates = CohortConfig(covariates=("age",))
+    how = HarmonizeConfig(method="combat")
+    train(write_people, out, ("fc-svm",), cohort=covariates, harmonize=how)
     assert (out / FINAL / "harmonizer.safetensors").exists()
     return out
 
