@@ -98,6 +98,9 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--group-column", "COLUMN", "column of families or twins, who are"
                    " never split between training and test", GROUP),
             Option("--models", "NAME", "models to fit", GROUP),
+            Option("--model-settings", "MODEL:NAME=VALUE", "what is changed of a model,"
+                   " such as meanmlp:patience=20; a word that no model knows is"
+                   " answered with those it does", GROUP),
             Option("--cv", "SCHEME", "folds over people, one site left out, or the"
                    " bootstrap tested out of bag", GROUP),
             Option("--n-folds", "N", "folds of kfold", GROUP),

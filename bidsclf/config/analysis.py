@@ -1,9 +1,11 @@
 """Settings of the group level: who, how people are split, what is fitted."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from bidsclf.checks import Checked, name_each_once, setting
+from bidsclf.options import did_you_mean
 
 MISSING = ("error", "drop", "impute-train-median")
 UNSEEN = ("refuse", "identity", "batch")
@@ -157,6 +159,9 @@ class AnalysisConfig(Checked):
     ----------
     models : tuple of str
         Members of the families in ``models/``.
+    settings : tuple of str
+        ``MODEL:NAME=VALUE``, what is changed of the models; each model says which
+        names it has, and is asked before anything is fitted.
     analysis_id : str
         Name of the folder of the analysis; letters and digits.
     n_bootstrap : int
@@ -172,6 +177,7 @@ class AnalysisConfig(Checked):
     models: tuple[str, ...] = setting(
         ("fc-svm", "control-phenotype", "control-motion", "control-site"), "--models"
     )
+    settings: tuple[str, ...] = setting((), "--model-settings")
     analysis_id: str = setting("main", "--analysis-id")
     n_bootstrap: int = setting(1000, "--n-bootstrap", least=100)
     n_permutations: int = setting(1000, "--n-permutations", least=100)
@@ -180,6 +186,7 @@ class AnalysisConfig(Checked):
 
     def _contradictions(self) -> list[str]:
         problems = name_each_once("--models", self.models)
+        problems += self._misspelled()
         if not (self.analysis_id.isascii() and self.analysis_id.isalnum()):
             problems.append(
                 f"--analysis-id is {self.analysis_id!r}; it takes letters and digits."
@@ -190,4 +197,26 @@ class AnalysisConfig(Checked):
                 f"--n-refit-permutations is {m}; the smallest p is then 1/{m + 1},"
                 f" not below .05. Give {FEWEST_REFITS} or more, or 0 for none."
             )
+        return problems
+
+    def _misspelled(self) -> list[str]:
+        """Return what is wrong with ``settings`` whatever the models say."""
+        problems, seen = [], set()
+        for word in self.settings:
+            match = re.fullmatch(r"([^:=\s]+):([^:=\s]+)=(.*)", word)
+            if match is None:
+                problems.append(
+                    f"--model-settings {word!r}: expected MODEL:NAME=VALUE, such as"
+                    " meanmlp:patience=20."
+                )
+                continue
+            model, name, _ = match.groups()
+            if model not in self.models:
+                problems.append(
+                    f"--model-settings {word}: {model!r} is not among --models"
+                    f" {' '.join(self.models)}.{did_you_mean(model, self.models)}"
+                )
+            if (model, name) in seen:
+                problems.append(f"--model-settings gives {model}:{name} twice.")
+            seen.add((model, name))
         return problems

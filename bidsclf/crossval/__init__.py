@@ -8,13 +8,8 @@ from bidsclf.crossval.bundle import (
     save_bundle,
 )
 from bidsclf.crossval.fitted import Fitted, predict_people, score_people
-from bidsclf.crossval.fold import (
-    FitResult,
-    Recipe,
-    fit_fold,
-    is_harmonized,
-    permute_fold,
-)
+from bidsclf.crossval.fold import FitResult, fit_fold, permute_fold
+from bidsclf.crossval.recipe import Recipe, is_harmonized
 
 __all__ = [
     "DESCRIPTION",

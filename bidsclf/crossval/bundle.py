@@ -1,6 +1,7 @@
 """A fitted model as files that can be used elsewhere; no pickle."""
 
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bidsclf.errors import InputError
 from bidsclf.files.store import read_json, write_json
 from bidsclf.harmonize._base import Harmonizer, restore
 from bidsclf.models._base import find
+from bidsclf.models._settings import restored
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 HARMONIZER = "harmonizer.safetensors"
@@ -21,7 +23,12 @@ VERSIONED = ("numpy", "scipy", "scikit-learn", "torch", "safetensors")
 
 
 def save_bundle(
-    folder: Path, fitted: Fitted, *, variant: str, context: dict[str, Any]
+    folder: Path,
+    fitted: Fitted,
+    *,
+    variant: str,
+    context: dict[str, Any],
+    made_with: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a model that can be used elsewhere; model.json last, so it is whole.
 
@@ -34,6 +41,8 @@ def save_bundle(
     context : dict
         JSON values: labels, the features and how they were made, who was
         trained on.
+    made_with : mapping or None
+        What was changed of the model (``Recipe.settings``).
 
     Returns
     -------
@@ -54,6 +63,7 @@ def save_bundle(
         (Path(partial) / WEIGHTS).replace(folder / WEIGHTS)
     described = {
         "variant": variant,
+        "made_with": dict(made_with or {}),
         "settings": settings,
         "temperature": fitted.temperature,
         "harmonizer": harmonizer,
@@ -69,7 +79,8 @@ def load_bundle(folder: Path) -> tuple[Fitted, dict[str, Any]]:
     Raises
     ------
     InputError
-        A file of the bundle is missing or does not belong to it.
+        A file of the bundle is missing or does not belong to it, or the model
+        was made with settings that this version's has not.
     ConfigError
         The bundle holds a model that this version does not know.
     """
@@ -80,7 +91,8 @@ def load_bundle(folder: Path) -> tuple[Fitted, dict[str, Any]]:
     if how is not None:
         _check_there(folder, HARMONIZER)
     try:
-        model = find(described["variant"]).make()
+        made_with = restored(described.get("made_with", {}))
+        model = find(described["variant"]).make(**made_with)
         model.load(folder, described["settings"])
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise _foreign(folder, WEIGHTS, error) from error

@@ -1,5 +1,6 @@
 """One fold: training people teach, test people are scored, and labels permuted."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bidsclf.config import HarmonizeConfig
 from bidsclf.crossval.fitted import NONE, Fitted, predict_people
+from bidsclf.crossval.recipe import Recipe, begun, is_harmonized
 from bidsclf.crossval.rows import (
     Parts,
     Ready,
@@ -24,43 +25,8 @@ from bidsclf.errors import BidsclfError, InputError
 from bidsclf.evaluate.calibration import temperature
 from bidsclf.folds import Fold
 from bidsclf.harmonize._base import Harmonizer
-from bidsclf.models._base import Classifier, Variant, find
+from bidsclf.models._base import Classifier, find
 from bidsclf.models._rows import take
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What is fitted.
-
-    Attributes
-    ----------
-    variant : str
-        As ``--models`` names it.
-    seed : int
-        Root of the run; the fit's own seed also depends on repeat, fold, variant.
-    device : {'cpu', 'cuda'}
-    harmonize : HarmonizeConfig
-        Acts on models whose variant says where; the others run as they are.
-    missing : str
-        What becomes of people without a covariate, as ``--missing`` says.
-    """
-
-    variant: str
-    seed: int = 0
-    device: str = "cpu"
-    harmonize: HarmonizeConfig = field(default_factory=HarmonizeConfig)
-    missing: str = "error"
-
-    def seed_of(self, fold: Fold) -> int:
-        """Return the seed of one fit; no other fit of the run shares it."""
-        name = int.from_bytes(self.variant.encode(), "big")
-        mixed = np.random.SeedSequence([self.seed, fold.repeat, fold.fold, name])
-        return int(mixed.generate_state(1)[0]) & 0x7FFFFFFF
-
-
-def is_harmonized(variant: str, how: HarmonizeConfig) -> bool:
-    """Tell whether the rows of a model are harmonized before it sees them."""
-    return how.method != "none" and find(variant).harmonize_at == "input"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +107,8 @@ def fit_fold(
         Of the kind that was raised, saying which model and fold.
     """
     variant = find(recipe.variant)
-    model = variant.make(seed=recipe.seed_of(fold), device=recipe.device)
     with _named(recipe, fold):
+        model = begun(variant, recipe, fold)
         ready = _ready(x, rows, fold, recipe, traits)
         people, part = rows[ready.source], ready.parts
         _learn(model, ready, y[people], _groups(traits, len(y))[people])
@@ -194,17 +160,18 @@ def permute_fold(
         As ``fit_fold``.
     """
     n_people = labels.shape[1]
-    variant, seed = find(recipe.variant), recipe.seed_of(fold)
+    variant = find(recipe.variant)
     with _named(recipe, fold):
         ready = _ready(x, rows, fold, recipe, traits)
         people, part = rows[ready.source], ready.parts
         groups = _groups(traits, n_people)[people]
         told = labels[:, people]
-        scores = _at_once(variant, seed, ready, told, groups)
+        first = begun(variant, recipe, fold)
+        scores = _at_once(first, ready, told, groups)
         if scores is None:
             scores = np.empty((len(labels), len(part.test)))
             for at, y in enumerate(told):
-                model = variant.make(seed=seed, device=recipe.device)
+                model = copy.deepcopy(first)
                 _learn(model, ready, y, groups)
                 scores[at] = model.predict_score(take(ready.x, part.test))
     return _means(scores, people[part.test], n_people)[:, fold.test]
@@ -246,10 +213,10 @@ def _learn(model: Classifier, ready: Ready, y: np.ndarray, groups: np.ndarray) -
 
 
 def _at_once(
-    variant: Variant, seed: int, ready: Ready, labels: np.ndarray, groups: np.ndarray
+    model: Classifier, ready: Ready, labels: np.ndarray, groups: np.ndarray
 ) -> np.ndarray | None:
     """Return null scores the model's own fast way, None where it has none."""
-    fast = getattr(variant.make(seed=seed), "null_scores", None)
+    fast = getattr(model, "null_scores", None)
     if fast is None:
         return None
     part = ready.parts

@@ -1,7 +1,7 @@
 """What crossval sees of a model, and how one is found by name."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ class Classifier(Protocol):
     ``len`` that takes an integer array, ``x[rows]``. All randomness comes from
     the ``seed`` given when the model was made.
 
-    A model may offer two more methods:
+    A model may offer more methods:
 
     ``held_out() -> (logits, truth) or None``: of training rows, what a fit said
     that had not seen them, and the truth, both of shape (n,). Scores are
@@ -30,6 +30,9 @@ class Classifier(Protocol):
     fit for each row of ``labels`` (m, len(x)) on the rows ``learn``, which may
     repeat, with the scores (m, n_test_rows) of the rows ``test``; ``people``
     numbers all rows. None where it has no faster way than ``fit``.
+
+    ``learn_from(x)``, asked of a variant with ``source``: called once before
+    ``fit`` with the rows of people outside the study, of whom no label is told.
     """
 
     def fit(
@@ -68,7 +71,8 @@ class Variant:
         What the cohort loads: 'timeseries', 'fisherz', 'partialcorrelation',
         'covariance', 'phenotype', 'motion' or 'site'.
     make : callable
-        ``make(seed=0, device="cpu")`` returns an unfitted Classifier.
+        ``make(seed=0, device="cpu", **settings)`` returns an unfitted Classifier,
+        or raises ConfigError for a setting out of range.
     prepare : callable or None
         ``prepare(x)``: work done once for all folds; it learns nothing.
     needs_valid : bool
@@ -77,6 +81,16 @@ class Variant:
     harmonize_at : {'input', None}
         Whether ``--harmonize`` acts on the rows before the model sees them; None
         for a model that it has no meaning for, which runs as it is.
+    settings : mapping
+        Names and default values of what ``--model-settings`` may change: true or
+        false, whole numbers, numbers, words, or a tuple of whole numbers.
+    choices : mapping
+        Of a setting that is a word: all the words it takes.
+    source : bool
+        Whether it can learn first from people outside the study (``--source``).
+    sees_order : bool
+        Whether the order of volumes, and so the repetition time, means something
+        to it.
     """
 
     input: str
@@ -84,6 +98,10 @@ class Variant:
     prepare: Callable[[Any], Any] | None = None
     needs_valid: bool = False
     harmonize_at: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: bool = False
+    sees_order: bool = False
 
 
 def prepared(option: str, loaded: Any) -> Any:

@@ -1,0 +1,72 @@
+"""What is fitted, and the model of one fit before it meets a training row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bidsclf.config import HarmonizeConfig
+from bidsclf.folds import Fold
+from bidsclf.models._base import Classifier, Variant, find
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is fitted.
+
+    Attributes
+    ----------
+    variant : str
+        As ``--models`` names it.
+    seed : int
+        Root of the run; the fit's own seed also depends on repeat, fold, variant.
+    device : {'cpu', 'cuda'}
+    harmonize : HarmonizeConfig
+        Acts on models whose variant says where; the others run as they are.
+    missing : str
+        What becomes of people without a covariate, as ``--missing`` says.
+    settings : mapping
+        What is changed of the model, keywords of ``Variant.make``.
+    source : rows of features or None
+        Of people outside the study, whom a variant with ``source`` learns from
+        before anyone else; no other variant is told of them.
+    """
+
+    variant: str
+    seed: int = 0
+    device: str = "cpu"
+    harmonize: HarmonizeConfig = field(default_factory=HarmonizeConfig)
+    missing: str = "error"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    source: Any = field(default=None, compare=False, repr=False)
+
+    def seed_of(self, fold: Fold) -> int:
+        """Return the seed of one fit; no other fit of the run shares it."""
+        name = int.from_bytes(self.variant.encode(), "big")
+        mixed = np.random.SeedSequence([self.seed, fold.repeat, fold.fold, name])
+        return int(mixed.generate_state(1)[0]) & 0x7FFFFFFF
+
+
+def is_harmonized(variant: str, how: HarmonizeConfig) -> bool:
+    """Tell whether the rows of a model are harmonized before it sees them."""
+    return how.method != "none" and find(variant).harmonize_at == "input"
+
+
+def begun(variant: Variant, recipe: Recipe, fold: Fold) -> Classifier:
+    """Return the model of one fit, which has learned from the source people at most.
+
+    Parameters
+    ----------
+    variant : Variant
+        The one that ``recipe`` names.
+    recipe : Recipe
+    fold : Fold
+        Its number is part of the seed; its people are not looked at.
+    """
+    model = variant.make(
+        seed=recipe.seed_of(fold), device=recipe.device, **recipe.settings
+    )
+    if variant.source and recipe.source is not None:
+        model.learn_from(recipe.source)  # type: ignore[attr-defined]
+    return model
