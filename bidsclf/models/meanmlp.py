@@ -8,8 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bidsclf.models._base import Variant
+from bidsclf.models._classifier import TorchClassifier
 from bidsclf.models._rows import Series
-from bidsclf.models._training import TorchClassifier, Training
+from bidsclf.models._training import Losses, Training, settings_of
+
+Batch = tuple[Tensor, list[int]]
+TRAINING = Training(learning_rate=3e-3)
 
 
 class ByteDropout(nn.Module):
@@ -37,6 +41,26 @@ class ByteDropout(nn.Module):
         drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()]
         kept = drawn.view(x.shape) >= self.limit
         return x * kept * (256 / (256 - self.limit))
+
+
+class Scans:
+    """Whole series of people, one sample each.
+
+    Attributes
+    ----------
+    person : int array of shape (n_people,)
+    """
+
+    def __init__(self, rows: Series) -> None:
+        self.rows, self.person = rows, np.arange(len(rows))
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+    def batch(self, which: np.ndarray) -> Batch:
+        """Join the volumes of B people: (all volumes, R) and B lengths."""
+        series = list(self.rows[which])
+        return torch.from_numpy(np.concatenate(series)), [len(one) for one in series]
 
 
 class MeanMLP(nn.Module):
@@ -69,30 +93,30 @@ class MeanMLP(nn.Module):
         self.head = nn.Linear(n_hidden, 2)
 
     @staticmethod
-    def collate(rows: Series) -> tuple[Tensor, list[int]]:
-        """Join the volumes of B people: (all volumes, R) and B lengths."""
-        series = list(rows)
-        return torch.from_numpy(np.concatenate(series)), [len(one) for one in series]
+    def samples(rows: Series) -> "Scans":
+        """Return a sample a person."""
+        return Scans(rows)
 
-    def forward(self, batch: tuple[Tensor, list[int]]) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Return logits of shape (B, 2)."""
         volumes, lengths = batch
         hidden = self.body(volumes)  # (all volumes, H)
         means = [person.mean(dim=0) for person in hidden.split(lengths)]
         return self.head(torch.stack(means))  # (B, 2)
 
-    def loss(
-        self, batch: tuple[Tensor, list[int]], y: Tensor, weight: Tensor
-    ) -> Tensor:
+    def loss(self, batch: Batch, y: Tensor, weight: Tensor) -> Losses:
         """Return the mean cross-entropy of people, weighted by class."""
-        return (weight * F.cross_entropy(self(batch), y, reduction="none")).mean()
+        logits = self(batch)
+        each = F.cross_entropy(logits, y, reduction="none")
+        return Losses((weight * each).mean(), logits, {})
 
 
 VARIANTS = {
     "meanmlp": Variant(
         input="timeseries",
         prepare=Series.of,
-        make=partial(TorchClassifier, MeanMLP, Training(learning_rate=3e-3)),
+        make=partial(TorchClassifier, MeanMLP, TRAINING),
         needs_valid=True,
+        settings=settings_of(TRAINING, n_hidden=160, dropout=0.49),
     )
 }

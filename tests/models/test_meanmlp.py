@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from bidsclf.errors import FitError, InputError
+from bidsclf.models._classifier import TorchClassifier
 from bidsclf.models._rows import Series
-from bidsclf.models._training import TorchClassifier, Training
+from bidsclf.models._training import Training
 from bidsclf.models.meanmlp import ByteDropout, MeanMLP
 
 Y = np.tile([0, 1], 12)
@@ -40,7 +41,7 @@ def test_equals_a_loop_over_people_and_volumes():
             h = g * (h - h.mean()) / np.sqrt(h.var() + norm.eps) + c
             logits.append(v @ np.maximum(h, 0) + d)
         expected.append(np.mean(logits, axis=0))
-    batch = network.collate(x)
+    batch = MeanMLP.samples(x).batch(np.arange(len(x)))
     np.testing.assert_allclose(network(batch).detach().numpy(), expected, atol=1e-5)
 
 
@@ -55,9 +56,9 @@ def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation():
 
 def test_the_class_weights_make_classes_count_the_same():
     network, x = MeanMLP(4).eval(), series()
-    batch = network.collate(x[np.array([0, 1, 3, 5])])
+    batch = MeanMLP.samples(x).batch(np.array([0, 1, 3, 5]))
     y = torch.tensor([0, 1, 1, 1])
-    weighted = network.loss(batch, y, torch.tensor([2.0, 2 / 3, 2 / 3, 2 / 3]))
+    weighted = network.loss(batch, y, torch.tensor([2.0, 2 / 3, 2 / 3, 2 / 3])).total
     each = torch.nn.functional.cross_entropy(network(batch), y, reduction="none")
     torch.testing.assert_close(weighted, (each[0] + each[1:].mean()) / 2)
 
@@ -66,7 +67,7 @@ def test_keeps_the_weights_of_the_best_epoch_and_stops():
     x, wrong = series(), 1 - Y
     model = classifier(n_epochs=200, patience=3, learning_rate=1e-2)
     model.fit(x, Y, (x, wrong))
-    losses = [epoch["valid"] for epoch in model.history]
+    losses = [epoch["valid"]["loss"] for epoch in model.history]
     assert model.epoch == 1 + int(np.argmin(losses))
     assert len(losses) == model.epoch + 3
     kept = copy.deepcopy(model.network.state_dict())
