@@ -1,20 +1,18 @@
 """Everyone of ABIDE: files and rows joined, converted, reported."""
 
 import argparse
-import logging
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from bidsclf.errors import ConfigError, InputError, NothingMatched
-from bidsclf.files import derivatives, status, store
+from bidsclf.files import derivatives, status
 from bidsclf.sources import _pcp, _phenotype
 from bidsclf.sources._conversion import PROJECT, Plan, atlas_of, convert_person
+from bidsclf.sources._units import report
 from bidsclf.sources._workers import each
 
-LOG = logging.getLogger("bidsclf")
-SOME_FAILED = 4
 QUOTED = 5  # names in a message
 
 
@@ -44,7 +42,9 @@ def convert(namespace: argparse.Namespace) -> int:
     for plan, problem in zip(plans, problems, strict=True):
         state = "failed" if problem else "done"
         log.append((plan.series.participant, state, problem))
-    return _report(out, kind, log)
+    path = out / "logs" / f"abide-pcp_{'_'.join(kind)}.tsv"
+    table = pd.DataFrame(log, columns=["participant_id", "state", "reason"])
+    return report(path, table, title="/".join(kind))
 
 
 def _write_roots(out: Path, people: pd.DataFrame, plans: list[Plan]) -> None:
@@ -65,26 +65,6 @@ def _write_roots(out: Path, people: pd.DataFrame, plans: list[Plan]) -> None:
         ),
     )
     derivatives.write_roots(out, roots)
-
-
-def _report(
-    out: Path, kind: tuple[str, str, str], log: list[tuple[str, str, str]]
-) -> int:
-    """Write who was done, left out or failed and why; return the exit code."""
-    table = pd.DataFrame(log, columns=["participant_id", "state", "reason"])
-    table["reason"] = table["reason"].replace("", None)
-    path = out / "logs" / f"abide-pcp_{'_'.join(kind)}.tsv"
-    store.write_table(path, table.sort_values("participant_id"))
-    counts = table["state"].value_counts()
-    LOG.warning(
-        "%s: %d people done, %d left out, %d failed. Each with its reason: %s",
-        "/".join(kind),
-        *(counts.get(state, 0) for state in ("done", "left out", "failed")),
-        path,
-    )
-    for _, _, reason in [row for row in log if row[1] == "failed"][:QUOTED]:
-        LOG.error("%s", reason)
-    return SOME_FAILED if counts.get("failed", 0) else 0
 
 
 def _plan(

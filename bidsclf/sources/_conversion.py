@@ -1,19 +1,18 @@
 """One person's file of the Preprocessed Connectomes Project to seam 1."""
 
 import hashlib
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bidsclf import __version__
 from bidsclf.errors import InputError
 from bidsclf.features import connectivity
 from bidsclf.files import derivatives, paths, status, store
 from bidsclf.sources import _pcp, _phenotype
+from bidsclf.sources._units import write_unit
 
 SPACE = "MNI152NLin6Asym"  # FSL's, C-PAC's target; the files of others name none
 PROJECT = "http://preprocessed-connectomes-project.org/abide/"
@@ -46,40 +45,12 @@ class Plan:
 
 def convert_person(out: Path, plan: Plan) -> str:
     """Write one person's features, unless they are there; return the problem."""
-    started = time.monotonic()
     scan = _describe(plan)
     unit = f"{plan.series.participant}_task-rest_atlas-{plan.series.kind[2]}"
     unit += f"_desc-{scan.desc}"
     settings = {"version": __version__, "tr_s": plan.tr_s, "mean_fd": plan.mean_fd}
     key = status.unit_key(settings, [plan.series.path])
-    if status.is_done(out, unit, key):
-        return ""
-    names: tuple[str, ...] = ()
-    problem = ""
-    try:
-        with threadpool_limits(1):
-            written = derivatives.write_features(out, _fill(scan, plan))
-        names = tuple(str(path.relative_to(out)) for path in written)
-    except InputError as error:
-        problem = str(error)
-        _forget(out, unit)
-    ended = status.UnitStatus(
-        unit=unit,
-        state="failed" if problem else "done",
-        key=key,
-        message=problem,
-        outputs=names,
-        seconds=time.monotonic() - started,
-    )
-    status.write_status(out, ended)
-    return problem
-
-
-def _forget(out: Path, unit: str) -> None:
-    """Remove what an earlier, readable version of the file had given."""
-    before = status.read_status(out, unit)
-    for name in before.outputs if before else ():
-        (out / name).unlink(missing_ok=True)
+    return write_unit(out, unit, key, lambda: _fill(scan, plan))
 
 
 def _describe(plan: Plan) -> derivatives.ScanOutput:
