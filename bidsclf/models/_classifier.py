@@ -12,9 +12,14 @@ from scipy.special import expit
 from torch import nn
 
 from bidsclf.errors import ConfigError, InputError
-from bidsclf.models._loop import EVALUATED, learn, moved, products, seeded
+from bidsclf.models._arithmetic import exact, moved, products, seeded
+from bidsclf.models._checkpoint import Checkpoint, digest_of
+from bidsclf.models._loop import EVALUATED, Watch, learn
 from bidsclf.models._persons import SCORES, log_odds, positive_share
+from bidsclf.models._progress import shown
+from bidsclf.models._regions import Muted, dead_regions
 from bidsclf.models._rows import canonical_order, check_classes, take
+from bidsclf.models._settings import restored
 from bidsclf.models._training import Part, Samples, Training, balanced
 
 WEIGHTS = "model.safetensors"
@@ -60,6 +65,20 @@ class TorchClassifier:
         self.seed, self.device = seed, torch.device(device)
         self.history: list[dict[str, Any]] = []
         self.held: tuple[np.ndarray, np.ndarray] | None = None
+        self.folder: Path | None = None
+        self.watch: Watch | None = None
+        self.name, self.rows = "", ""
+        self.dead = np.empty(0, int)
+        with seeded(seed, torch.device("cpu")):
+            network(2, **self.settings)  # refuses settings out of range
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep a checkpoint of every epoch in a folder, and go on from one there."""
+        self.folder = folder
+
+    def show_as(self, name: str) -> None:
+        """Show how training goes under this name, if it is seen on a terminal."""
+        self.name = name
 
     def fit(
         self,
@@ -81,16 +100,20 @@ class TorchClassifier:
         check_classes(y)
         order = canonical_order(x, y)
         x, y = take(x, order), y[order]
-        with seeded(self.seed, self.device):
+        self.dead = dead_regions(x)
+        self.rows = digest_of((x, y), valid) if self.folder is not None else ""
+        with seeded(self.seed, self.device), shown(self.name) as self.watch:
             self._build(int(next(iter(x)).shape[-1]))
-            samples = self.network.samples(x)
-            weight = balanced(samples, y, self.training)
-            train, stop = Part(samples, y, weight), None
-            if valid is not None:
-                truth = np.asarray(valid[1], int)
-                by_class = np.array([weight[y == label][0] for label in (0, 1)])
-                stop = Part(self.network.samples(valid[0]), truth, by_class[truth])
-            learned = learn(self.network, train, self.training, valid=stop)
+            self._begin(x, y)
+            train, stop = self._parts(x, y, valid)
+            learned = learn(
+                self.network,
+                train,
+                self.training,
+                valid=stop,
+                checkpoint=self._checkpoint("fit"),
+                watch=self.watch,
+            )
         self.history, self.epoch = learned.history, learned.epoch
         if valid is not None:
             self.held = (self.decide(valid[0]), np.asarray(valid[1], int))
@@ -104,14 +127,14 @@ class TorchClassifier:
         """Return the log odds of class 1, finite, float64 of shape (n,)."""
         if not len(x):
             return np.empty(0)
-        samples = self.network.samples(x)
+        samples = self._samples(x)
         return log_odds(self._odds(samples), samples.person, self.score)
 
     def predict_score(self, x: Any) -> np.ndarray:
         """Return the score of class 1 the network gives, uncalibrated."""
         if self.score == "mean" or not len(x):
             return expit(self.decide(x))
-        samples = self.network.samples(x)
+        samples = self._samples(x)
         return positive_share(self._odds(samples), samples.person)
 
     def notes(self) -> dict[str, Any]:
@@ -119,6 +142,7 @@ class TorchClassifier:
         return {
             "epoch": self.epoch,
             "monitor": self.training.monitor,
+            "n_dead_regions": len(self.dead),
             "history": self.history,
         }
 
@@ -132,12 +156,14 @@ class TorchClassifier:
             "training": asdict(self.training),
             "score": self.score,
             "network": self.settings,
+            "dead_regions": self.dead.tolist(),
         }
 
     def load(self, folder: Path, settings: dict[str, Any]) -> "TorchClassifier":
         """Restore a saved model."""
         self.training = Training(**settings["training"])
-        self.score, self.settings = settings["score"], settings["network"]
+        self.score, self.settings = settings["score"], restored(settings["network"])
+        self.dead = np.array(settings["dead_regions"], int)
         self._build(settings["width"])
         try:
             self.network.load_state_dict(load_file(folder / WEIGHTS))
@@ -150,6 +176,34 @@ class TorchClassifier:
         self.epoch, self.history = settings["epoch"], settings["history"]
         return self
 
+    def _begin(self, x: Any, y: np.ndarray) -> None:
+        """Do what comes before the training, with the training rows only."""
+
+    def _parts(
+        self, x: Any, y: np.ndarray, valid: tuple[Any, np.ndarray] | None
+    ) -> tuple[Part, Part | None]:
+        """Return training and validation; both weigh classes as training asks."""
+        samples = self._samples(x)
+        weight = balanced(samples, y, self.training)
+        train = Part(samples, y, weight[y])
+        if valid is None:
+            return train, None
+        truth = np.asarray(valid[1], int)
+        return train, Part(self._samples(valid[0]), truth, weight[truth])
+
+    def _checkpoint(self, phase: str) -> Checkpoint | None:
+        """Return the file of a phase of the training, None if none is kept."""
+        if self.folder is None:
+            return None
+        return Checkpoint(path=self.folder / f"{phase}.safetensors", rows=self.rows)
+
+    def _samples(self, x: Any) -> Samples:
+        """Return samples in which regions that are dead in training are 0."""
+        samples: Samples = self.network.samples(x)
+        if not len(self.dead):
+            return samples
+        return Muted(samples, self.dead, self.width)
+
     def _build(self, width: int) -> None:
         self.width = width
         self.network: Any = self.make(width, **self.settings).to(self.device)
@@ -158,10 +212,12 @@ class TorchClassifier:
         """Return the log odds of class 1 of samples, float64 of shape (n_samples,)."""
         self.network.eval()
         odds, size = [], EVALUATED * self.training.batch_size
-        with torch.inference_mode(), products(self.training, self.device):
+        with torch.inference_mode(), exact(self.device):
             for start in range(0, len(samples), size):
                 which = np.arange(start, min(start + size, len(samples)))
-                logits = self.network(moved(samples.batch(which), self.device))
+                batch = moved(samples.batch(which), self.device)
+                with products(self.training, self.device):
+                    logits = self.network(batch)
                 odds.append(logits.double().cpu())
         wide = torch.cat(odds)
         return (wide[:, 1] - wide[:, 0]).numpy()

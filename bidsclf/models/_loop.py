@@ -1,7 +1,7 @@
 """The one training loop of every network."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,11 +9,20 @@ import torch
 from torch import Tensor
 
 from bidsclf.errors import ConfigError, FitError
+from bidsclf.models._arithmetic import moved, products
+from bidsclf.models._checkpoint import (
+    Checkpoint,
+    State,
+    named,
+    restore,
+    state_of,
+    under,
+)
 from bidsclf.models._persons import auc, log_odds
 from bidsclf.models._training import Losses, Part, Training
 
 UPWARDS = ("auc", "accuracy")  # measures of which more is better
-EVALUATED = 4  # times the batch size, where no gradient is kept; ours
+EVALUATED = 8  # times the batch size, where no gradient is kept; ours
 Watch = Callable[[int, dict[str, Any]], None]
 
 
@@ -38,6 +47,7 @@ def learn(
     training: Training,
     *,
     valid: Part | None = None,
+    checkpoint: Checkpoint | None = None,
     watch: Watch | None = None,
 ) -> Learned:
     """Train a network, and leave the best weights in it.
@@ -53,6 +63,9 @@ def learn(
     training : Training
     valid : Part or None
         Rules the end and the weights kept; nothing is learned from it.
+    checkpoint : Checkpoint or None
+        Written after every epoch. If it holds this very training, which was
+        killed or had ended, that goes on where it stood, to the same weights.
     watch : callable or None
         ``watch(n_epochs, history[-1])`` after every epoch.
 
@@ -64,13 +77,31 @@ def learn(
         The network has no measure that is called as ``training.monitor``.
     """
     loop = _Loop(network, training, train, valid)
+    key = "" if checkpoint is None else checkpoint.key(network, training)
+    if checkpoint is not None and (state := checkpoint.read(key)) is not None:
+        loop.restore(state)
     while not loop.is_over:
-        loop.go_on()
+        with _told(checkpoint, len(loop.history)):
+            loop.go_on()
+        if checkpoint is not None:
+            checkpoint.write(key, loop.state())
         if watch is not None:
             watch(training.n_epochs, loop.history[-1])
     network.load_state_dict(loop.kept)
     network.eval()
     return Learned(loop.history, loop.epoch)
+
+
+@contextmanager
+def _told(checkpoint: Checkpoint | None, n_done: int) -> Iterator[None]:
+    """Say in an error where the weights of the last good epoch are."""
+    try:
+        yield
+    except FitError as error:
+        if checkpoint is None or not n_done:
+            raise
+        kept = f"Weights of epoch {n_done} are kept in {checkpoint.path}."
+        raise FitError(f"{error} {kept}") from error
 
 
 class _Loop:
@@ -116,6 +147,24 @@ class _Loop:
             self.best, self.epoch = value, entry["epoch"]
             state = self.network.state_dict()
             self.kept = {name: tensor.clone() for name, tensor in state.items()}
+
+    def state(self) -> State:
+        """Return where learning stands, as tensors and JSON values."""
+        tensors = state_of(self.network, self.optimizer)
+        if self.epoch < len(self.history):
+            tensors |= named("kept", self.kept)
+        best = self.best if self.valid is not None else None
+        return tensors, {"history": self.history, "epoch": self.epoch, "best": best}
+
+    def restore(self, state: State) -> None:
+        """Go back to what ``state`` returned."""
+        tensors, values = state
+        restore(self.network, self.optimizer, tensors)
+        self.history, self.epoch = values["history"], values["epoch"]
+        if self.valid is not None:
+            self.best = values["best"]
+            head = "kept" if self.epoch < len(self.history) else "weights"
+            self.kept = under(head, tensors)
 
     def _pass(
         self, side: "_Side", which: np.ndarray, *, is_training: bool
@@ -225,25 +274,3 @@ def _odds(logits: Tensor) -> np.ndarray:
     wide = logits.double().cpu()
     odds: np.ndarray = (wide[:, 1] - wide[:, 0]).numpy()
     return odds
-
-
-def products(training: Training, device: torch.device) -> AbstractContextManager[Any]:
-    """Return the context in which a network multiplies."""
-    if training.precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
-
-
-def moved(batch: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
-    """Return a batch on a device."""
-    if device.type == "cpu":
-        return batch
-    return tuple(p.to(device) if isinstance(p, Tensor) else p for p in batch)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block; the generators outside stay as they were."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -7,7 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from bidsclf.errors import ConfigError
-from bidsclf.models._persons import drawn
+from bidsclf.models._persons import SCORES, drawn
+
+MEASURES = ("loss", "accuracy", "auc")  # of every network, beside parts of its loss
+PRECISIONS = ("float32", "bf16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +46,20 @@ class Training:
     per_person: int = 0
 
     def __post_init__(self) -> None:
-        least = {"n_epochs": 1, "patience": 1, "batch_size": 1, "per_person": 0}
-        least |= {"weight_decay": 0, "learning_rate": 0}
+        least = {"n_epochs": 1, "patience": 1, "batch_size": 1}
+        least |= {"weight_decay": 0, "per_person": 0}
         for name, limit in least.items():
-            if not getattr(self, name) >= limit:
+            if not limit <= getattr(self, name) < np.inf:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it takes {limit} or more."
                 )
-        if self.precision not in ("float32", "bf16"):
+        if not 0 < self.learning_rate < np.inf:
             raise ConfigError(
-                f"precision is {self.precision!r}; it is 'float32' or 'bf16'."
+                f"learning_rate is {self.learning_rate}; it takes more than 0."
+            )
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"precision is {self.precision!r}; it is {' or '.join(PRECISIONS)}."
             )
 
 
@@ -135,8 +142,24 @@ def settings_of(training: Training, **others: Any) -> dict[str, Any]:
     return asdict(training) | others
 
 
+def choices_of(*parts: str) -> dict[str, tuple[str, ...]]:
+    """Return the words that each setting of the training takes.
+
+    Parameters
+    ----------
+    *parts : str
+        Names of the parts of the network's loss.
+
+    Examples
+    --------
+    >>> choices_of("generative")["monitor"]
+    ('loss', 'accuracy', 'auc', 'generative')
+    """
+    return {"monitor": (*MEASURES, *parts), "precision": PRECISIONS, "score": SCORES}
+
+
 def balanced(samples: Samples, y: np.ndarray, training: Training) -> np.ndarray:
-    """Return weights by row that let an epoch's samples of both classes count the same.
+    """Return the weight of each class that lets both count the same in an epoch.
 
     Parameters
     ----------
@@ -146,9 +169,9 @@ def balanced(samples: Samples, y: np.ndarray, training: Training) -> np.ndarray:
 
     Returns
     -------
-    weight : float64 array of shape (n_rows,)
+    weight : float64 array of shape (2,)
         With mean 1 over the samples of an epoch.
     """
     counts = drawn(np.bincount(samples.person, minlength=len(y)), training.per_person)
     weight: np.ndarray = counts.sum() / (2 * np.bincount(y, weights=counts))
-    return weight[y]
+    return weight

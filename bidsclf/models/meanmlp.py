@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bidsclf.errors import ConfigError
 from bidsclf.models._base import Variant
 from bidsclf.models._classifier import TorchClassifier
 from bidsclf.models._rows import Series
-from bidsclf.models._training import Losses, Training, settings_of
+from bidsclf.models._training import Losses, Training, choices_of, settings_of
 
 Batch = tuple[Tensor, list[int]]
 TRAINING = Training(learning_rate=3e-3)
@@ -84,6 +85,11 @@ class MeanMLP(nn.Module):
 
     def __init__(self, n_regions: int, *, n_hidden: int = 160, dropout: float = 0.49):
         super().__init__()
+        if n_hidden < 1 or not 0 <= dropout < 1:
+            raise ConfigError(
+                f"n_hidden is {n_hidden} and dropout {dropout}; they take 1 or more,"
+                " and at least 0 and less than 1."
+            )
         self.body = nn.Sequential(
             nn.Linear(n_regions, n_hidden),
             nn.LayerNorm(n_hidden),
@@ -118,5 +124,6 @@ VARIANTS = {
         make=partial(TorchClassifier, MeanMLP, TRAINING),
         needs_valid=True,
         settings=settings_of(TRAINING, n_hidden=160, dropout=0.49),
+        choices=choices_of(),
     )
 }

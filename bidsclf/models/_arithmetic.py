@@ -1,0 +1,52 @@
+"""How a network computes: where, in which precision, and the same each time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bidsclf.models._training import Training
+
+
+def products(training: Training, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context in which a network multiplies."""
+    if training.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def moved(batch: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
+    """Return a batch on a device."""
+    if device.type == "cpu":
+        return batch
+    return tuple(p.to(device) if isinstance(p, Tensor) else p for p in batch)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch inside the block, exact as well; outside all stays as it was."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), exact(device):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Let a GPU give the same numbers each time, in float32; a CPU does anyway."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
