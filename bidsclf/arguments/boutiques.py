@@ -11,7 +11,7 @@ from bidsclf.config import LEVELS
 
 FILES = {  # options whose value is one path that exists
     "--bids-filter-file", "--bids-database-dir", "--model", "--nipype-plugin-file",
-    "--config-file",
+    "--config-file", "--atlas-image", "--networks", "--decoding-data",
 }  # fmt: skip
 
 

@@ -9,7 +9,11 @@ from bidsclf.arguments.table import listed, settings
 from bidsclf.dataset import why_not_ours
 from bidsclf.options import did_you_mean
 
-MUST_EXIST = ("--bids-filter-file", "--nipype-plugin-file", "--derivatives", "--model")
+MUST_EXIST = (
+    "--bids-filter-file", "--nipype-plugin-file", "--derivatives", "--model",
+    "--atlas-image", "--networks", "--decoding-data",
+)  # fmt: skip
+IMAGES = ("--atlas-image", "--networks")
 NAMED = ("--features", "--atlases", "--denoise-strategy")
 
 
@@ -56,6 +60,8 @@ def _missing_files(plain: dict[str, Any]) -> Iterator[str]:
         value = get(plain, settings()[option][0])
         if isinstance(value, str) and not Path(value).exists():
             yield f"{option} {value} does not exist."
+        elif isinstance(value, str) and option in IMAGES and Path(value).is_dir():
+            yield f"{option} {value} is a folder; name a NIfTI file."
     bids_dir = plain.get("bids_dir")
     if isinstance(bids_dir, str) and not Path(bids_dir).is_dir():
         yield f"BIDS_DIR {bids_dir} is not a folder."

@@ -99,8 +99,14 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    " never split between training and test", GROUP),
             Option("--models", "NAME", "models to fit", GROUP),
             Option("--model-settings", "MODEL:NAME=VALUE", "what is changed of a model,"
-                   " such as meanmlp:patience=20; a word that no model knows is"
-                   " answered with those it does", GROUP),
+                   " such as meanmlp:patience=20; a name that the model has not is"
+                   " answered with those it has", GROUP),
+            Option("--resample-tr", "S", "bring the series of all runs to one"
+                   " repetition time, then z-score them; predict does as its model",
+                   GROUP),
+            Option("--source", "EXPR", "a condition on participants.tsv: people outside"
+                   " the study, from whom a model that can (dtl) learns first; whoever"
+                   " is studied, their family and their scans are left out", GROUP),
             Option("--cv", "SCHEME", "folds over people, one site left out, or the"
                    " bootstrap tested out of bag", GROUP),
             Option("--n-folds", "N", "folds of kfold", GROUP),
@@ -130,6 +136,16 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    " digits; predict calls it predictions", COHORT),
             Option("--seed", "N", "root of all randomness", GROUP),
             Option("--device", "DEVICE", "where networks are trained", COHORT),
+        ),
+    ),
+    (
+        "what explains a fitted model (group); no fit is made again",
+        (
+            Option("--atlas-image", "NIFTI", "image of the atlas, with a table beside"
+                   " it: where each region lies", GROUP),
+            Option("--networks", "NIFTI", "label image of networks, such as Yeo's"
+                   " seven, with a table beside it", GROUP),
+            Option("--decoding-data", "PATH", "folder of Neurosynth's data", GROUP),
         ),
     ),
     (

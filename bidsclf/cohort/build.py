@@ -54,7 +54,7 @@ def build_cohort(out: Path, config: CohortConfig) -> Cohort:
         class, other regions or preprocessing; or a covariate has missing cells,
         one value, or no clear kind, or --match finds no pair.
     """
-    people = read_people(out, _looked_up(config), (*config.covariates, *TRAITS["age"]))
+    people = read_people(out, looked_up(config), (*config.covariates, *TRAITS["age"]))
     label = column_of(people, config.target, "--target")
     site = pd.Series("all", people.index)
     if config.site_column != NO_SITE or NO_SITE in people:
@@ -78,12 +78,12 @@ def build_cohort(out: Path, config: CohortConfig) -> Cohort:
     reasons |= dict.fromkeys(strangers, "no row in participants.tsv")
     asked = {config.target, config.site_column, config.group_column}
     people = people.drop(columns=asked & set(OURS) & set(people))
-    people = _with_ours(people, label, site, group)
-    cohort = _join(people, files, reasons, config.runs, chosen)
-    return _judged(cohort, traits, config)
+    people = with_ours(people, label, site, group)
+    cohort = join(people, files, reasons, config.runs, chosen)
+    return at_one_rate(_judged(cohort, traits, config), config.resample_tr_s)
 
 
-def _looked_up(config: CohortConfig) -> list[str]:
+def looked_up(config: CohortConfig) -> list[str]:
     """Return the columns that are read as text."""
     group = [] if config.group_column is None else [config.group_column]
     return [config.target, config.site_column, *group, *TRAITS["sex"]]
@@ -160,11 +160,32 @@ def load_people(out: Path, config: CohortConfig) -> Cohort:
     site = people.get(config.site_column, unknown)
     traits = traits_of(people, site, config.covariates)
     people = people.drop(columns={config.site_column} & set(OURS) & set(people))
-    people = _with_ours(people, unknown, site, None)
-    return _typed(_join(people, files, {}, config.runs, chosen), traits)
+    people = with_ours(people, unknown, site, None)
+    cohort = _typed(join(people, files, {}, config.runs, chosen), traits)
+    return at_one_rate(cohort, config.resample_tr_s)
 
 
-def _with_ours(
+def at_one_rate(cohort: Cohort, tr_s: float | None) -> Cohort:
+    """Say the repetition time of all series, and who has none to start from."""
+    if tr_s is None:
+        return cohort
+    times = cohort.repetition_times()
+    has_none = (
+        np.array([time is None for time in times])
+        & cohort.files.get("timeseries", pd.Series(None, cohort.files.index)).notna()
+    )
+    if has_none.any():
+        who = cohort.files[ID][has_none]
+        raise InputError(
+            f"{len(set(who))} of {len(cohort.people)} people have series without a"
+            f" SamplingFrequency in the JSON file beside them: {listed(who)};"
+            " --resample-tr needs it, in Hz. Add it, leave these people out with"
+            " --include, or leave out --resample-tr."
+        )
+    return replace(cohort, resample_tr_s=tr_s)
+
+
+def with_ours(
     people: pd.DataFrame, label: pd.Series, site: pd.Series, group: pd.Series | None
 ) -> pd.DataFrame:
     """Put our columns first; a column of the same name keeps another one."""
@@ -177,7 +198,7 @@ def _with_ours(
     return others
 
 
-def _join(
+def join(
     people: pd.DataFrame,
     files: pd.DataFrame,
     reasons: dict[str, str],

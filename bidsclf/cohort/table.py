@@ -12,6 +12,7 @@ from bidsclf.files import inputs
 from bidsclf.files.agreement import differences
 from bidsclf.files.choice import scans_of
 from bidsclf.files.people import ID, phenotype
+from bidsclf.files.resampling import counted, repetition_time
 from bidsclf.options import did_you_mean
 
 OURS = ("y", "label", "site", "group", "n_runs", "n_missing_regions")
@@ -44,6 +45,8 @@ class Cohort:
         atlas, desc, space and preprocessing of the features.
     notes : tuple of str
         What a reader should know of the covariates.
+    resample_tr_s : float or None
+        Repetition time in seconds that series are brought to when they are read.
     """
 
     people: pd.DataFrame
@@ -55,6 +58,7 @@ class Cohort:
     regions: tuple[str, ...]
     source: dict[str, Any]
     notes: tuple[str, ...] = ()
+    resample_tr_s: float | None = None
 
     def load(self, name: str) -> Any:
         """Read an input, its rows in the order of ``rows``.
@@ -89,7 +93,17 @@ class Cohort:
                 f"no input {name!r}; there are: {', '.join(known)}."
                 f"{did_you_mean(name, known)}"
             )
+        if name == "timeseries":
+            return inputs.series(self._scans(), self.regions, self.resample_tr_s)
         return inputs.LOADERS[name](self._scans(), self.regions)
+
+    def repetition_times(self) -> list[float | None]:
+        """Return the seconds between two volumes of each scan, in the order of files.
+
+        None where no series is there or its JSON file does not say it.
+        """
+        tables = [scan.get("timeseries") for scan in scans_of(self.files)]
+        return [None if path is None else repetition_time(path) for path in tables]
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what an input is, as JSON values for a bundle."""
@@ -103,7 +117,12 @@ class Cohort:
         if name not in shapes:
             return {"input": name}
         regions = {"shape": shapes[name], "regions": list(self.regions)}
-        return {"input": name, **self.source, **regions}
+        clock: dict[str, Any] = {}
+        if name == "timeseries" and self.resample_tr_s is not None:
+            clock = {"resample_tr_s": self.resample_tr_s}
+        elif name == "timeseries":
+            clock = {"repetition_times_s": [*counted(self.repetition_times())]}
+        return {"input": name, **self.source, **regions, **clock}
 
     def check_like(self, described: dict[str, Any]) -> None:
         """Refuse a cohort whose features are not those a model was fitted on.

@@ -10,6 +10,7 @@ from bidsclf.config.analysis import (
     CohortConfig,
     FoldConfig,
     HarmonizeConfig,
+    InterpretConfig,
 )
 from bidsclf.config.extraction import (
     FEATURES,
@@ -29,6 +30,7 @@ __all__ = [
     "ExtractConfig",
     "FoldConfig",
     "HarmonizeConfig",
+    "InterpretConfig",
     "RunConfig",
     "SelectionConfig",
     "from_plain",

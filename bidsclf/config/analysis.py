@@ -33,6 +33,11 @@ class CohortConfig(Checked):
         Which people and runs are read, labels without prefix; empty means all.
     include : str or None
         A condition on columns of participants.tsv, such as ``site == 'NYU'``.
+    source : str or None
+        A condition on columns of participants.tsv: people outside the study, from
+        whom a model that can learns before; whoever is studied is not among them.
+    resample_tr_s : float or None
+        Repetition time in seconds that the series of all runs are brought to.
     runs : {'average', 'keep'}
         Runs of one person averaged to one row, or kept as rows of one person.
     match : bool
@@ -56,6 +61,8 @@ class CohortConfig(Checked):
     task_id: tuple[str, ...] = setting((), "--task-id")
     run_id: tuple[str, ...] = setting((), "--run-id")
     include: str | None = setting(None, "--include")
+    source: str | None = setting(None, "--source")
+    resample_tr_s: float | None = setting(None, "--resample-tr", above=0, below=20)
     runs: str = setting("average", "--runs", choices=("average", "keep"))
     match: bool = setting(False, "--match")
     group_column: str | None = setting(None, "--group-column")
@@ -149,6 +156,25 @@ class HarmonizeConfig(Checked):
     method: str = setting("none", "--harmonize", choices=HARMONIZERS)
     unseen: str | None = setting(None, "--harmonize-unseen", choices=UNSEEN)
     smooth_terms: tuple[str, ...] = setting((), "--smooth-terms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterpretConfig(Checked):
+    """What a fitted model is explained with; nothing here changes a fit.
+
+    Attributes
+    ----------
+    atlas_image : Path or None
+        The atlas' image, with a table beside it: where each region lies.
+    networks : Path or None
+        A label image of networks, with a table beside it.
+    decoding_data : Path or None
+        Folder of Neurosynth's data.
+    """
+
+    atlas_image: Path | None = setting(None, "--atlas-image")
+    networks: Path | None = setting(None, "--networks")
+    decoding_data: Path | None = setting(None, "--decoding-data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

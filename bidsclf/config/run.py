@@ -9,6 +9,7 @@ from bidsclf.config.analysis import (
     CohortConfig,
     FoldConfig,
     HarmonizeConfig,
+    InterpretConfig,
 )
 from bidsclf.config.extraction import ExtractConfig, SelectionConfig
 
@@ -55,6 +56,7 @@ class Config(Checked):
     folds: FoldConfig = field(default_factory=FoldConfig)
     harmonize: HarmonizeConfig = field(default_factory=HarmonizeConfig)
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+    interpret: InterpretConfig = field(default_factory=InterpretConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def _contradictions(self) -> list[str]:

@@ -17,6 +17,7 @@ import pandas as pd
 from bidsclf.errors import InputError
 from bidsclf.files import store
 from bidsclf.files.people import listed
+from bidsclf.files.resampling import at_one_rate
 
 Scan = Mapping[str, Path]
 Rows = Sequence[Sequence[Scan]]
@@ -81,17 +82,26 @@ def matrices(scan: Scan) -> dict[str, Path]:
     return {k: v for k, v in scan.items() if k not in ("timeseries", "quality")}
 
 
-def series(rows: Rows, regions: tuple[str, ...]) -> list[np.ndarray]:
+def series(
+    rows: Rows, regions: tuple[str, ...], tr_s: float | None = None
+) -> list[np.ndarray]:
     """Return a (n_volumes, n_regions) float32 series a row.
 
-    Each region is z-scored over each run, runs follow one another; a region
-    that is missing or constant in a run is 0 in it.
+    Each run is brought to the repetition time ``tr_s``, in seconds, if one is
+    given. Then each region is z-scored over each run, since resampling changes its
+    variance; runs follow one another. A region that is missing or constant in a run
+    is 0 in it.
     """
     require(rows, "timeseries")
     return [
-        np.concatenate([_standard(read(s["timeseries"], regions)) for s in scans])
+        np.concatenate([_run(scan["timeseries"], regions, tr_s) for scan in scans])
         for scans in rows
     ]
+
+
+def _run(table: Path, regions: tuple[str, ...], tr_s: float | None) -> np.ndarray:
+    values = read(table, regions)
+    return _standard(values if tr_s is None else at_one_rate(values, table, tr_s))
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

@@ -120,7 +120,9 @@ def _refuse_twins(path: Path, names: Sequence[str], looked_up: set[str]) -> None
         )
 
 
-def matching(people: pd.DataFrame, expression: str | None) -> pd.Series:
+def matching(
+    people: pd.DataFrame, expression: str | None, option: str = "--include"
+) -> pd.Series:
     """Tell whom an expression takes.
 
     Parameters
@@ -128,6 +130,8 @@ def matching(people: pd.DataFrame, expression: str | None) -> pd.Series:
     people : DataFrame
     expression : str or None
         A condition on columns, as ``DataFrame.query`` reads it; None takes all.
+    option : str
+        The one that gave it, for messages.
 
     Returns
     -------
@@ -150,12 +154,12 @@ def matching(people: pd.DataFrame, expression: str | None) -> pd.Series:
         taken = people.eval(expression, local_dict={}, global_dict={})
     except Exception as error:  # pandas raises whatever its parser meets
         raise ConfigError(
-            f"--include {expression!r} cannot be read ({error}). It is a condition on"
+            f"{option} {expression!r} cannot be read ({error}). It is a condition on"
             f" the columns {', '.join(people.columns)}, such as \"site == 'NYU'\"."
         ) from error
     if not isinstance(taken, pd.Series) or taken.dtype != bool:
         raise ConfigError(
-            f"--include {expression!r} is not a condition: it gives"
+            f"{option} {expression!r} is not a condition: it gives"
             f" {type(taken).__name__}, not yes or no a person. Compare a column with"
             ' a value, such as "age < 18".'
         )

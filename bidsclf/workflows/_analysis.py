@@ -26,6 +26,7 @@ README = """# {name}
 Written by bidsclf. Each table has a JSON file beside it that explains its columns.
 
 - `cohort.tsv`, `folds.tsv`: who was studied and who not, and how they were split
+- `source.tsv`: people outside the study, from whom some models learned first
 - `traits.tsv`: site, age, sex, motion and covariates of who was studied
 - `predictions.tsv`: every score; the tables below follow from it
 - `metrics.tsv`, `comparisons.tsv`: how well each model does, and against another
@@ -119,6 +120,28 @@ def is_done(config: Config, key: str, names: Iterable[str]) -> bool:
         f" {'of other people or features' if same else 'with other settings'}."
         " Name another with --analysis-id, or give --force to replace it."
     )
+
+
+def interpreted_with(config: Config) -> dict[str, Any]:
+    """Return what models are explained with, on which no fit depends."""
+    return to_plain(config.interpret)
+
+
+def note_interpretation(config: Config) -> bool:
+    """Write into analysis.json what the models are explained with.
+
+    Returns
+    -------
+    bool
+        Whether it was something else before, so that tables and page are made again.
+    """
+    path = folder_of(config) / ABOUT
+    known = store.read_json(path)
+    asked = {"interpret": interpreted_with(config)}
+    is_new = known.get("interpret") != asked["interpret"]
+    if is_new:
+        store.write_json(path, known | asked)
+    return is_new
 
 
 def _check_ours(folder: Path) -> None:

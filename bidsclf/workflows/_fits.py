@@ -26,7 +26,7 @@ from bidsclf.models._base import find, prepare_key, prepared
 from bidsclf.models._harmonized import to_features
 from bidsclf.models._rows import load_rows, row_digests, save_rows
 from bidsclf.screening import screen as screened
-from bidsclf.workflows import _analysis, _persons, _shared
+from bidsclf.workflows import _analysis, _persons, _shared, _source
 from bidsclf.workflows._jobs import Job
 
 DIGESTS = "digests.json"
@@ -45,10 +45,14 @@ def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[P
     model : str
         One of the models that take these rows.
     """
-    cohort = build_cohort(out, from_plain(CohortConfig, config))
+    settings: CohortConfig = from_plain(CohortConfig, config)
+    cohort = build_cohort(out, settings)
     loaded = cohort.load(find(model).input)
     folder = _rows_of(work, model)
     save_rows(folder, prepared(model, loaded))
+    if settings.source is not None:
+        known = _shared.read(work)["source"]
+        _source.prepare(folder, out, settings, cohort, known, model)
     return [store.write_json(folder / DIGESTS, row_digests(loaded))]
 
 
@@ -70,13 +74,15 @@ def digests_of(work: Path, model: str) -> list[str]:
     return digests
 
 
-def _recipe(job: Job, shared: dict[str, Any]) -> Recipe:
+def _recipe(work: Path, job: Job, shared: dict[str, Any]) -> Recipe:
     return Recipe(
         variant=job.model,
         seed=job.seed,
         device=job.device,
         harmonize=_shared.harmonize_of(shared),
         missing=shared["missing"],
+        settings=_shared.settings_of(shared, job.model),
+        source=_source.rows_of(_rows_of(work, job.model), shared, job.model),
     )
 
 
@@ -90,13 +96,13 @@ def do(work: Path, analysis: Path, job: Job) -> list[Path]:
 def fit(work: Path, job: Job) -> list[Path]:
     """Fit one model on one fold; write its bundle if it is kept, then its scores."""
     x, shared = _open_rows(work, job.model), _shared.read(work)
-    fold = _shared.fold_of(shared, job.number)
+    fold, recipe = _shared.fold_of(shared, job.number), _recipe(work, job, shared)
     found = fit_fold(
         x,
         np.array(shared["y"]),
         np.array(shared["rows"]),
         fold,
-        _recipe(job, shared),
+        recipe,
         traits=_shared.traits_of(shared),
     )
     _refuse_nan(job.unit, np.concatenate([found.scores, found.probabilities]))
@@ -104,7 +110,13 @@ def fit(work: Path, job: Job) -> list[Path]:
     if job.bundle:
         context = _context(work, job, shared, fold) | {"notes": found.notes}
         folder = Path(job.bundle)
-        save_bundle(folder, found.fitted, variant=job.model, context=context)
+        save_bundle(
+            folder,
+            found.fitted,
+            variant=job.model,
+            context=context,
+            made_with=recipe.settings,
+        )
         names = (WEIGHTS, DESCRIPTION, HARMONIZER)
         kept = [folder / name for name in names if (folder / name).exists()]
     values = {
@@ -140,7 +152,10 @@ def _context(
         "repeat": fold.repeat,
         "fold": fold.fold,
         "seed": job.seed,
-        "training": _persons.training(shared, digests, learned),
+        "training": [
+            *_persons.training(shared, digests, learned),
+            *_source.training(_rows_of(work, job.model), shared, job.model),
+        ],
     }
 
 
@@ -158,7 +173,7 @@ def permute(work: Path, job: Job) -> list[Path]:
         _shared.read_permuted(work).astype(int),
         np.array(shared["rows"]),
         fold,
-        _recipe(job, shared),
+        _recipe(work, job, shared),
         traits=_shared.traits_of(shared),
     )
     _refuse_nan(job.unit, scores)

@@ -1,6 +1,7 @@
 """What is refused or said before anything is fitted."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,56 @@ from bidsclf.config import Config
 from bidsclf.crossval import is_harmonized
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.files.people import listed
+from bidsclf.files.resampling import counted
 from bidsclf.folds import Fold
 from bidsclf.models._base import find
+from bidsclf.models._settings import read_settings
 from bidsclf.screening import FEWEST
 from bidsclf.workflows import _covariates
 
 LEAST = 2  # people from whom location and scale of a site can be learned
+
+
+def check_models(config: Config) -> None:
+    """Refuse settings that a model has not, and options that act on no model.
+
+    Raises
+    ------
+    ConfigError
+        Everything that is wrong, one problem a line.
+    """
+    models, problems = config.analysis.models, []
+    for model in models:
+        try:
+            read_settings(model, config.analysis.settings)
+        except ConfigError as error:
+            problems.append(str(error))
+    variants, named = [find(model) for model in models], " ".join(models)
+    if config.cohort.source is not None and not any(v.source for v in variants):
+        problems.append(
+            f"--source is {config.cohort.source!r} and none of --models {named} learns"
+            " from people outside the study. Give one that does, such as dtl, or leave"
+            " it out."
+        )
+    tr_s = config.cohort.resample_tr_s
+    if tr_s is not None and not any(v.input == "timeseries" for v in variants):
+        problems.append(
+            f"--resample-tr is {tr_s:g} and acts on none of --models {named}; it"
+            " changes series. Give a model that takes them, such as meanmlp, or leave"
+            " it out."
+        )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def settings_in_use(config: Config) -> dict[str, dict[str, Any]]:
+    """Return all settings each model runs with, of the models that have some."""
+    words = config.analysis.settings
+    return {
+        model: dict(find(model).settings) | read_settings(model, words)
+        for model in config.analysis.models
+        if find(model).settings
+    }
 
 
 def check(config: Config, cohort: Cohort, folds: list[Fold]) -> list[str]:
@@ -138,8 +183,24 @@ def notes(config: Config, cohort: Cohort) -> Iterator[str]:
             f"--covariates {' '.join(config.cohort.covariates)} keep their effects in"
             " harmonization; --harmonize is none, so they change nothing."
         )
+    yield from _clocks(config, cohort)
     if config.analysis.n_refit_permutations:
         yield (
             f"the {config.analysis.n_refit_permutations} refit permutations are of"
             " repeat 1."
+        )
+
+
+def _clocks(config: Config, cohort: Cohort) -> Iterator[str]:
+    """Say which models see an order of volumes that means other times in others."""
+    names = [name for name in config.analysis.models if find(name).sees_order]
+    if not names or config.cohort.resample_tr_s is not None:
+        return
+    times = counted(cohort.repetition_times())
+    if len(times) > 1:
+        shown = ", ".join(f"{n} of {tr_s:g} s" for tr_s, n in times.items())
+        yield (
+            f"{', '.join(names)} see the order of volumes, and the scans have"
+            f" {len(times)} repetition times: {shown}. What they learn of time is of"
+            " volumes, not of seconds; --resample-tr brings all to one."
         )

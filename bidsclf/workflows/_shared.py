@@ -15,13 +15,19 @@ from bidsclf.evaluate.permutation import label_permutations
 from bidsclf.files import store
 from bidsclf.folds import PARTS, Fold
 from bidsclf.models._base import find
-from bidsclf.workflows import _persons
+from bidsclf.models._settings import read_settings, restored
+from bidsclf.workflows import _persons, _source
 
 PEOPLE, PERMUTED = "people.json", "permuted.npy"
 
 
 def share(
-    work: Path, seam: Path, cohort: Cohort, folds: list[Fold], how: Config
+    work: Path,
+    seam: Path,
+    cohort: Cohort,
+    folds: list[Fold],
+    how: Config,
+    source: Cohort | None = None,
 ) -> None:
     """Write what every fit reads, and the permuted labels where they are asked for.
 
@@ -33,9 +39,11 @@ def share(
     folds : list of Fold
         Those to be tested, then the one of everyone.
     how : Config
+    source : Cohort or None
+        People outside the study, of whom some models learn first.
     """
-    people = cohort.people
-    inputs = sorted({find(model).input for model in how.analysis.models})
+    people, models = cohort.people, how.analysis.models
+    inputs = sorted({find(model).input for model in models})
     values = {
         "participant_id": people["participant_id"].tolist(),
         "person": _persons.person_digests(seam, people["participant_id"]),
@@ -47,6 +55,7 @@ def share(
         "traits": {name: plain(cohort.traits[name]) for name in cohort.traits},
         "harmonize": to_plain(how.harmonize),
         "missing": how.cohort.missing,
+        "settings": {m: read_settings(m, how.analysis.settings) for m in models},
         "described": {name: cohort.describe(name) for name in inputs},
         "folds": [
             {"repeat": fold.repeat, "fold": fold.fold}
@@ -54,6 +63,8 @@ def share(
             for fold in folds
         ],
     }
+    if source is not None:
+        values["source"] = _source.described(source, seam, models)
     store.write_json(work / PEOPLE, values)
     if n_permutations := how.analysis.n_refit_permutations:
         y = people["y"].to_numpy(int)
@@ -119,6 +130,11 @@ def traits_of(values: dict[str, Any]) -> pd.DataFrame:
 def harmonize_of(values: dict[str, Any]) -> HarmonizeConfig:
     """Return how site effects are removed."""
     return from_plain(HarmonizeConfig, values["harmonize"])
+
+
+def settings_of(values: dict[str, Any], model: str) -> dict[str, Any]:
+    """Return what is changed of a model, as its ``make`` takes it."""
+    return restored(values["settings"][model])
 
 
 def fold_of(values: dict[str, Any], number: int) -> Fold:

@@ -16,10 +16,38 @@ from bidsclf.workflows import (
     _preflight,
     _run,
     _shared,
+    _source,
     _tables,
     _work,
     plugins,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Who is studied, how they are split, and what is to be done.
+
+    Attributes
+    ----------
+    cohort : Cohort
+    folds : list of Fold
+        Those that are tested.
+    everyone : Fold
+        Of the final models.
+    jobs : list of Job
+    fold_notes, run_notes : list of str
+        What a reader should know of the folds, and of the choices.
+    source : Cohort or None
+        People outside the study, of whom some models learn first.
+    """
+
+    cohort: Cohort
+    folds: list[Fold]
+    everyone: Fold
+    jobs: list[_jobs.Job]
+    fold_notes: list[str]
+    run_notes: list[str]
+    source: Cohort | None = None
 
 
 def run_group(config: Config, *, command: str | None = None) -> int:
@@ -54,7 +82,7 @@ def run_group(config: Config, *, command: str | None = None) -> int:
         settings = replace(config.run, work_dir=None) if is_dry else config.run
         work = stack.enter_context(_work.work_folder(settings))
         study = _study(config)
-        key = _key(config, study.cohort)
+        key = _key(config, study)
         name = f"group-{config.analysis.analysis_id}-{key[:12]}"
         own = stack.enter_context(_work.own_folder(work, name, settings))
         place = _place(config, own, key, study.cohort)
@@ -65,48 +93,38 @@ def run_group(config: Config, *, command: str | None = None) -> int:
         run = stack.enter_context(_run.recorded(config, command))
         run.notes += [*study.fold_notes, *study.run_notes]
         if is_done:
-            _run.open_notes(place.notes, config.run)
-            names = [job.unit for job in study.jobs]
-            run.add(_run.Unit(unit=name, state="done before") for name in names)
+            _stand(run, place, study)
         else:
-            _begin(run, place, study)
-            _graph.fit(run, place, study.jobs)
-            twice = _graph.identical(place, study.jobs)
-            run.notes += twice
-            about = {"fold_notes": study.fold_notes}
-            about |= {"run_notes": [*study.run_notes, *twice]}
-            _graph.merge(run, place, study.jobs, about)
+            _make(run, place, study)
         _graph.report(run, place)
     return run.code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """Who is studied, how they are split, and what is to be done.
+def _stand(run: _run.Run, place: _graph.Place, study: Study) -> None:
+    """Keep the fits of an analysis that is whole."""
+    _run.open_notes(place.notes, run.config.run)
+    _analysis.note_interpretation(run.config)
+    names = [job.unit for job in study.jobs]
+    run.add(_run.Unit(unit=name, state="done before") for name in names)
 
-    Attributes
-    ----------
-    cohort : Cohort
-    folds : list of Fold
-        Those that are tested.
-    everyone : Fold
-        Of the final models.
-    jobs : list of Job
-    fold_notes, run_notes : list of str
-        What a reader should know of the folds, and of the choices.
-    """
 
-    cohort: Cohort
-    folds: list[Fold]
-    everyone: Fold
-    jobs: list[_jobs.Job]
-    fold_notes: list[str]
-    run_notes: list[str]
+def _make(run: _run.Run, place: _graph.Place, study: Study) -> None:
+    """Fit all that is not kept, and make the tables."""
+    _begin(run, place, study)
+    _graph.fit(run, place, study.jobs)
+    twice = _graph.identical(place, study.jobs)
+    run.notes += twice
+    about = {"fold_notes": study.fold_notes}
+    about |= {"run_notes": [*study.run_notes, *twice]}
+    _graph.merge(run, place, study.jobs, about)
 
 
 def _study(config: Config) -> Study:
     """Plan an analysis, and refuse what could not be done."""
-    cohort = build_cohort(_analysis.seam(config), config.cohort)
+    _preflight.check_models(config)
+    seam = _analysis.seam(config)
+    cohort = build_cohort(seam, config.cohort)
+    source = _source.gather(config, seam, cohort)
     folds = make_folds(cohort.people, config.folds)
     everyone = whole(cohort.people, config.folds)
     notes = _preflight.check(config, cohort, [*folds, everyone])
@@ -116,7 +134,12 @@ def _study(config: Config) -> Study:
         everyone=everyone,
         jobs=_jobs.plan(config, folds, is_screened=_preflight.can_screen(cohort)),
         fold_notes=fold_notes(folds, cohort.people, config.folds),
-        run_notes=[*_preflight.notes(config, cohort), *notes],
+        run_notes=[
+            *_preflight.notes(config, cohort),
+            *_source.notes(config, source),
+            *notes,
+        ],
+        source=source,
     )
 
 
@@ -133,15 +156,19 @@ def _draw_again(config: Config, command: str | None) -> int:
     return run.code
 
 
-def _key(config: Config, cohort: Cohort) -> str:
+def _key(config: Config, study: Study) -> str:
+    tables = [study.cohort.files] + ([study.source.files] if study.source else [])
     files = [
         path
-        for column in cohort.files
-        for path in cohort.files[column]
+        for table in tables
+        for column in table
+        for path in table[column]
         if isinstance(path, Path)
     ]
+    if config.cohort.resample_tr_s is not None:  # a sidecar has the repetition time
+        files += [path.with_suffix(".json") for path in files]
     files += [config.folds.folds_file] if config.folds.folds_file else []
-    return _analysis.key_of(config, cohort.people, files)
+    return _analysis.key_of(config, study.cohort.people, files)
 
 
 def _place(
@@ -190,13 +217,17 @@ def _begin(run: _run.Run, place: _graph.Place, study: Study) -> None:
     _run.open_notes(place.notes, config.run)
     about = _analysis.about(run, place.key, cohort.labels)
     about |= {"n_people": len(cohort.people), "models": config.analysis.models}
+    about |= {"model_settings": _preflight.settings_in_use(config)}
+    about |= {"interpret": _analysis.interpreted_with(config)}
     _analysis.open_folder(config, about)
     tables = {
         "cohort": cohort.table(),
         "folds": to_table(study.folds, cohort.people),
         "traits": _shared.traits_table(cohort),
     }
+    if study.source is not None:
+        tables["source"] = _source.table(study.source)
     for name, table in tables.items():
         _analysis.write_table(place.analysis / f"{name}.tsv", table)
     folds = [*study.folds, study.everyone]
-    _shared.share(place.work, place.seam, cohort, folds, config)
+    _shared.share(place.work, place.seam, cohort, folds, config, study.source)

@@ -180,6 +180,7 @@ def _like(
         config,
         **unsaid,
         runs=context.get("runs", config.runs),
+        resample_tr_s=feature.get("resample_tr_s"),
         covariates=fitted.covariates,
         target="" if config.target.lower() in named else config.target,
     )
