@@ -17,6 +17,15 @@ from bidsclf.models._rows import take
 
 N, N_REGIONS = 36, 5
 Y = np.tile([0, 1], N // 2)
+SETTINGS = {  # small, so that the suite stays fast
+    f"lstm-{kind}": {
+        "n_epochs": 12,
+        "learning_rate": 0.02,
+        "per_person": 8,
+        "n_hidden": 8,
+    }
+    for kind in ("s", "d", "h", "dg")
+}
 FOLD = Fold(1, 1, np.arange(6, 28), np.arange(28, N), np.arange(6))
 ALL = np.arange(N)
 
@@ -25,7 +34,7 @@ def series(seed: int = 0) -> list[np.ndarray]:
     """Regions 0 and 1 agree in class 1 only, and region 0 is pushed up."""
     rng, made = np.random.default_rng(seed), []
     for label in Y:
-        one = rng.normal(size=(rng.integers(30, 40), N_REGIONS))
+        one = rng.normal(size=(rng.integers(55, 65), N_REGIONS))
         if label:
             one[:, 1] = one[:, 0] + 0.3 * one[:, 1]
             one = np.where(one > 1, 3 * one, one)
@@ -84,16 +93,25 @@ def name(request):
     return request.param
 
 
+def recipe(name, seed=0):
+    return Recipe(variant=name, seed=seed, settings=SETTINGS.get(name, {}))
+
+
 def fit(name, loaded, fold=FOLD, y=Y, seed=0):
     torch.set_num_threads(1)
-    return fit_fold(
-        prepared(name, loaded), y, ALL, fold, Recipe(variant=name, seed=seed)
-    )
+    return fit_fold(prepared(name, loaded), y, ALL, fold, recipe(name, seed))
 
 
 @cache
 def fitted(name):
     return fit(name, toy(find(name).input))
+
+
+def save(folder, name, result, context):
+    made_with = SETTINGS.get(name, {})
+    save_bundle(
+        folder, result.fitted, variant=name, context=context, made_with=made_with
+    )
 
 
 def test_learns_a_separable_toy_with_scores_of_the_right_shape(name):
@@ -117,7 +135,7 @@ def test_the_same_seed_gives_the_same_numbers(name):
 def test_a_bundle_predicts_the_same_and_holds_no_pickle(name, tmp_path):
     loaded = toy(find(name).input)
     result = fitted(name)
-    save_bundle(tmp_path, result.fitted, variant=name, context={"labels": {"0": "a"}})
+    save(tmp_path, name, result, {"labels": {"0": "a"}})
     again, described = load_bundle(tmp_path)
     x = take(prepared(name, loaded), FOLD.test)
     scores, told, _ = score_people(again, x, np.arange(6), 6)
@@ -159,7 +177,7 @@ def test_changing_test_rows_changes_no_fitted_number(name, tmp_path):
     first, second = fitted(name), fit(name, changed, y=y)
     assert first.notes == second.notes
     for place, result in (("a", first), ("b", second)):
-        save_bundle(tmp_path / place, result.fitted, variant=name, context={})
+        save(tmp_path / place, name, result, {})
     for file in ("model.json", "model.safetensors"):
         one, two = ((tmp_path / place / file).read_bytes() for place in "ab")
         assert one == two
@@ -170,7 +188,7 @@ def test_rows_of_one_person_are_averaged(name):
     loaded = toy(find(name).input)
     twice = take(loaded, np.repeat(ALL, 2))
     rows = np.repeat(ALL, 2)
-    result = fit_fold(prepared(name, twice), Y, rows, FOLD, Recipe(variant=name))
+    result = fit_fold(prepared(name, twice), Y, rows, FOLD, recipe(name))
     each = result.model.predict_score(prepared(name, take(loaded, FOLD.test)))
     np.testing.assert_allclose(result.scores, each, rtol=1e-5, atol=1e-7)
 
