@@ -328,3 +328,45 @@ def test_predictions_do_not_land_in_the_analysis_they_come_from(folders, tmp_pat
     assert config(*words).analysis.analysis_id == "predictions"
     assert config(*words, "--analysis-id", "new").analysis.analysis_id == "new"
     assert config(*folders, "group").analysis.analysis_id == "main"
+
+
+def test_what_is_changed_of_models_is_read_from_words_and_from_a_file(
+    folders, tmp_path
+):
+    words = ["--models", "meanmlp", "--model-settings", "meanmlp:patience=3"]
+    words += ["--source", "site != 'NYU'", "--resample-tr", "2.5"]
+    made = config(*folders, "group", *words)
+    assert made.analysis.settings == ("meanmlp:patience=3",)
+    assert (made.cohort.source, made.cohort.resample_tr_s) == ("site != 'NYU'", 2.5)
+    path = tmp_path / "run.toml"
+    path.write_text(tomli_w.dumps(to_plain(made)))
+    assert config("--config-file", path) == made
+
+
+@pytest.mark.parametrize("level", ["participant", "predict"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--model-settings", "meanmlp:patience=3"],
+        ["--source", "age < 9"],
+        ["--resample-tr", "2"],
+        ["--networks", "yeo.nii.gz"],
+    ],
+)
+def test_options_of_the_group_are_refused_elsewhere(folders, level, words):
+    said = problems(*folders, level, *words)
+    assert f"{words[0]} acts at group, and this is {level}; drop it." in said
+
+
+def test_what_explains_models_must_be_there(folders, tmp_path):
+    (tmp_path / "yeo").mkdir()
+    names = ["--networks", tmp_path / "yeo", "--atlas-image", tmp_path / "no.nii"]
+    said = problems(*folders, "group", *names, "--decoding-data", tmp_path / "ns")
+    assert said == [
+        f"--atlas-image {tmp_path / 'no.nii'} does not exist.",
+        f"--networks {tmp_path / 'yeo'} is a folder; name a NIfTI file.",
+        f"--decoding-data {tmp_path / 'ns'} does not exist.",
+    ]
+    (tmp_path / "yeo.nii").touch()
+    made = config(*folders, "group", "--networks", tmp_path / "yeo.nii")
+    assert made.interpret.networks == tmp_path / "yeo.nii"

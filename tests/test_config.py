@@ -177,3 +177,28 @@ def test_what_has_no_default_is_asked_for():
         ConfigError, match=r"bids_dir is missing\.\noutput_dir is missing"
     ):
         from_plain(Config, {"level": "group"})
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("patience=20", "'patience=20': expected MODEL:NAME=VALUE, such as meanmlp:pa"),
+        ("meanmlp:patience", "expected MODEL:NAME=VALUE"),
+        (":patience=20", "expected MODEL:NAME=VALUE"),
+        (
+            "maenmlp:patience=20",
+            r"'maenmlp' is not among --models meanmlp\. Did you me",
+        ),
+        ("meanmlp:patience=3", "gives meanmlp:patience twice"),
+    ],
+)
+def test_a_setting_of_a_model_is_spelt_out(word, message):
+    words = ("meanmlp:patience=20", word)
+    with pytest.raises(ConfigError, match=message):
+        AnalysisConfig(models=("meanmlp",), settings=words)
+
+
+@pytest.mark.parametrize("tr_s", [0, -1, 20, 720, float("nan")])
+def test_a_repetition_time_is_in_seconds(tr_s):
+    with pytest.raises(ConfigError, match=r"--resample-tr is .* above 0 and .* b"):
+        CohortConfig(resample_tr_s=tr_s)

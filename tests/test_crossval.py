@@ -111,6 +111,39 @@ def test_permuted_labels_reach_every_fit_with_the_same_seed(spy):
     assert len({one.seed for one in Voter.made}) == 1
 
 
+def test_settings_and_source_reach_every_fit_once(monkeypatch):
+    """A source person is learned from before anyone, once for all permutations."""
+
+    class Taught(Spy):
+        made: ClassVar[list] = []
+
+        def __init__(self, seed=0, device="cpu", gain=1.0):
+            super().__init__(seed)
+            self.gain, self.taught = gain, []
+
+        def learn_from(self, x):
+            assert not hasattr(self, "seen")
+            self.made.append(x)
+            self.taught = x
+
+        def predict_score(self, x):
+            return self.gain * x + sum(self.taught) + sum(self.seen[1])
+
+    variant = Variant(input="none", make=Taught, source=True)
+    monkeypatch.setattr("bidsclf.crossval.fold.find", lambda name: variant)
+    rows, x = np.arange(20), np.arange(20) / 100
+    recipe = Recipe(variant="spy", settings={"gain": 2.0}, source=[0.25, 0.5])
+    labels = np.array([Y, 1 - Y, np.sort(Y)])
+    found = permute_fold(x, labels, rows, FOLD, recipe)
+    assert len(Taught.made) == 1
+    each = [fit_fold(x, y, rows, FOLD, recipe).scores for y in labels]
+    np.testing.assert_allclose(found, each)
+    np.testing.assert_allclose(each[0], 2 * x[FOLD.test] + 0.75 + 8)
+    untaught = replace(variant, source=False)
+    monkeypatch.setattr("bidsclf.crossval.fold.find", lambda name: untaught)
+    assert fit_fold(x, Y, rows, FOLD, recipe).model.taught == []
+
+
 def test_a_person_s_score_is_the_mean_of_the_rows_in_the_order_of_the_fold(spy):
     rows = np.array([0, 3, 3, *range(4, 20)])
     x = np.array([0.1, 0.2, 0.6, *np.zeros(16)])
@@ -167,6 +200,30 @@ def test_a_bundle_is_self_contained_and_replaces_the_one_before(tmp_path):
         "model.json",
         "model.safetensors",
     ]
+
+
+def test_a_bundle_is_made_again_with_its_settings(tmp_path, monkeypatch):
+    _, result, path = bundle(tmp_path)
+    made, plain = [], _base.find("fc-svm").make
+
+    def make(**settings):
+        made.append(settings)
+        return plain()
+
+    monkeypatch.setattr(
+        "bidsclf.crossval.bundle.find", lambda name: Variant(input="none", make=make)
+    )
+    settings = {"layers": (60, 50), "rate": 0.1, "mask": True}
+    save_bundle(
+        tmp_path, result.fitted, variant="fc-svm", context={}, made_with=settings
+    )
+    load_bundle(tmp_path)
+    assert made == [settings]
+    described = json.loads(path.read_text())
+    del described["made_with"]  # as older versions wrote it
+    path.write_text(json.dumps(described))
+    load_bundle(tmp_path)
+    assert made[1] == {}
 
 
 @pytest.mark.parametrize("lost", ["model.json", "model.safetensors"])

@@ -86,7 +86,7 @@ def run_group(config: Config, *, command: str | None = None) -> int:
         name = f"group-{config.analysis.analysis_id}-{key[:12]}"
         own = stack.enter_context(_work.own_folder(work, name, settings))
         place = _place(config, own, key, study.cohort)
-        is_done = _analysis.is_done(config, key, _products(config, study.jobs))
+        is_done = _analysis.is_done(config, key, _products(config, study))
         if is_dry:
             _run.show(_forecast(config, study, is_done=is_done))
             return 0
@@ -183,9 +183,14 @@ def _place(
     )
 
 
-def _products(config: Config, jobs: list[_jobs.Job]) -> list[str]:
+def _products(config: Config, study: Study) -> list[str]:
     """Return the files of a whole analysis, relative to its folder."""
-    return [*_tables.files_of(jobs), *_jobs.bundles(jobs, config.harmonize)]
+    return [*_written(study), *_jobs.bundles(study.jobs, config.harmonize)]
+
+
+def _written(study: Study) -> list[str]:
+    """Return the tables of a whole analysis."""
+    return [*_tables.files_of(study.jobs), *(["source.tsv"] if study.source else [])]
 
 
 def _forecast(config: Config, study: Study, *, is_done: bool) -> list[str]:
@@ -199,7 +204,7 @@ def _forecast(config: Config, study: Study, *, is_done: bool) -> list[str]:
     pages = ["report.html", "methods.md", "model_card.md"]
     if config.harmonize.method != "none" or any(job.kind == "screen" for job in jobs):
         pages.insert(1, "harmonization.html")
-    names = [*_tables.files_of(jobs), _analysis.ABOUT, *pages]
+    names = [*_written(study), _analysis.ABOUT, *pages]
     return [
         head,
         f"{n_fits} fits",

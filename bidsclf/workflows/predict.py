@@ -1,6 +1,7 @@
 """The predict level: a fitted model meets people it has never seen."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bidsclf.crossval import Fitted, load_bundle, score_people
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
+from bidsclf.files.resampling import counted
 from bidsclf.harmonize._base import with_policy
 from bidsclf.models._base import find, prepared
 from bidsclf.models._rows import take
@@ -41,6 +43,8 @@ class Task:
     loaded : rows of features
         In the order of ``cohort.rows``.
     is_known : bool array of shape (n_people,)
+    feature : dict
+        What the bundle says of the features it was fitted on.
     """
 
     bundle: Path
@@ -50,6 +54,7 @@ class Task:
     cohort: Cohort
     loaded: Any
     is_known: np.ndarray
+    feature: dict[str, Any]
 
     @property
     def seen(self) -> list[str]:
@@ -144,6 +149,7 @@ def _gather(config: Config) -> tuple[Config, Task]:
         cohort=cohort,
         loaded=loaded,
         is_known=is_known,
+        feature=context["feature"],
     )
 
 
@@ -205,7 +211,7 @@ def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
     scores, probabilities, harmonized = _score(
         task, x, np.searchsorted(new, rows[asked]), new
     )
-    run.notes += _beyond(task, new)
+    run.notes += [*_beyond(task, new), *_other_clock(task)]
     for note in run.notes:
         LOG.warning("%s", note)
     table = people[["participant_id", "site"]].iloc[new]
@@ -248,6 +254,26 @@ def _beyond(task: Task, new: np.ndarray) -> list[str]:
     is_beyond &= harmonizer.handling(traits["site"].to_numpy(object)) != "identity"
     ids = task.cohort.people["participant_id"].iloc[new[is_beyond]]
     return [_covariates.outside(ids)] if len(ids) else []
+
+
+def _other_clock(task: Task) -> list[str]:
+    """Return a note on repetition times that a model which sees order never met."""
+    known = task.feature.get("repetition_times_s")
+    if known is None or not find(task.variant).sees_order:
+        return []
+    others = set(counted(task.cohort.repetition_times())) - set(known)
+    if not others:
+        return []
+    return [
+        f"{task.variant} sees the order of volumes, and some scans have a repetition"
+        f" time of {_seconds(others)}; the model was fitted on {_seconds(known)}."
+        " What it learned of time may not hold for them; a model fitted with"
+        " --resample-tr brings all scans to its own."
+    ]
+
+
+def _seconds(times: Iterable[float]) -> str:
+    return ", ".join(f"{tr_s:g} s" for tr_s in sorted(times)) or "unknown ones"
 
 
 def _lacking(ids: pd.Series, traits: pd.DataFrame | None) -> str:

@@ -208,3 +208,17 @@ def test_a_covariate_that_nearly_tells_the_target_is_said(people, capsys):
     assert run_group(replace(config, run=RunConfig(dry_run=True))) == 0
     said = capsys.readouterr().out
     assert "note: covariate 'severity'" in said
+
+
+def test_settings_and_options_that_act_on_no_model_are_refused_at_once(tmp_path):
+    config = config_of(
+        tmp_path, "none", models=("fc-svm",), source="age < 9", resample_tr_s=2.0
+    )
+    analysis = replace(config.analysis, settings=("fc-svm:oops=1",))
+    with pytest.raises(ConfigError) as caught:
+        _preflight.check_models(replace(config, analysis=analysis))
+    first, second, third = str(caught.value).splitlines()
+    assert "fc-svm:oops=1: this model has no settings" in first
+    assert "--source is 'age < 9' and none of --models fc-svm learns from" in second
+    assert "--resample-tr is 2 and acts on none of --models fc-svm" in third
+    _preflight.check_models(config_of(tmp_path, "none"))
