@@ -14,6 +14,7 @@ from bidsclf.sources._confounds import confounds
 from bidsclf.sources._images import digitize, write_image
 from bidsclf.sources._settings import StudyConfig
 from bidsclf.sources._volumes import Run
+from bidsclf.sources._wave import COHERENCE_S, PERIOD_S, SHARE
 
 BIDS_VERSION = "1.10.0"
 SPACE = "MNI152NLin2009cAsym"
@@ -46,6 +47,7 @@ COLUMNS = {
 
 def truth(config: StudyConfig) -> dict[str, Any]:
     """Return what was simulated: settings, sites, edges."""
+    wave = {"wave": _truth_wave(config)} if config.effect_kind == "dynamic" else {}
     return {
         "settings": config.to_dict(),
         "sites": [
@@ -53,13 +55,32 @@ def truth(config: StudyConfig) -> dict[str, Any]:
             for site in _study.sites(config)
         ],
         "edges": _truth_edges(config).to_dict("records"),
+        **wave,
+    }
+
+
+def _truth_wave(config: StudyConfig) -> dict[str, Any]:
+    """Return the wave: when it reaches each system, and which way it goes."""
+    order = _study.networks()
+    return {
+        "period_s": PERIOD_S,
+        "coherence_s": COHERENCE_S,
+        "share": SHARE,
+        "direction": {
+            label: _study.wave_direction(config, is_patient=label == "patient")
+            for label in ("control", "patient")
+        },
+        "arrives_s": {
+            name: PERIOD_S * place / len(order) for place, name in enumerate(order)
+        },
     }
 
 
 def _truth_edges(config: StudyConfig) -> pd.DataFrame:
     """Return the edges that differ in patients: none without an effect."""
     words = {-1: "weaker", 1: "stronger"}
-    edges = _study.edges() if config.effect else ()
+    has_edges = config.effect and config.effect_kind == "static"
+    edges = _study.edges() if has_edges else ()
     rows = [(edge.a, edge.b, words[edge.sign]) for edge in edges]
     return pd.DataFrame(rows, columns=["region_a", "region_b", "patients"])
 
@@ -72,6 +93,8 @@ def write_study(out: Path, config: StudyConfig) -> None:
     """
     store.write_json(out / TRUTH, truth(config))
     name = f"Simulated study, seed {config.seed}"  # another seed, other people
+    if config.effect_kind == "dynamic":
+        name += ", dynamic effect"
     made_by = {"Name": "bidsclf-data simulate", "Version": __version__}
     raw = {
         "Name": name,

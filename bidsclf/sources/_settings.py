@@ -5,6 +5,8 @@ from typing import Any
 
 from bidsclf.errors import ConfigError
 
+KINDS = ("static", "dynamic")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyConfig:
@@ -13,7 +15,10 @@ class StudyConfig:
     Attributes
     ----------
     effect : float
-        Strength of the diagnosis on the planted edges; 0 plants nothing.
+        Strength of the diagnosis; 0 gives groups that do not differ.
+    effect_kind : {'static', 'dynamic'}
+        Static, on the planted edges: their correlation differs. Dynamic, on
+        the direction of a travelling wave: only the order in time differs.
     site_effect : float
         Strength of what differs between scanners; 0 makes them equal.
     n_sites, n_subjects, n_volumes, n_runs, n_sessions : int
@@ -26,6 +31,7 @@ class StudyConfig:
     """
 
     effect: float = 1.0
+    effect_kind: str = "static"
     site_effect: float = 1.0
     n_sites: int = 4
     n_subjects: int = 56
@@ -54,6 +60,11 @@ class StudyConfig:
             problems.append(
                 f"--resolution-mm is {self.resolution_mm}; it lies between 2 and 8."
             )
+        if self.effect_kind not in KINDS:
+            problems.append(
+                f"--effect-kind is {self.effect_kind!r}; it is one of"
+                f" {', '.join(KINDS)}."
+            )
         needed = 2 * max(self.n_sites, 1)
         if self.n_subjects < needed:
             problems.append(
@@ -65,5 +76,12 @@ class StudyConfig:
             raise ConfigError("\n".join(problems))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings, as saved with the study."""
-        return asdict(self)
+        """Return the settings, as saved with the study.
+
+        A static study does not name its kind: it is the same study as before
+        there was another.
+        """
+        values = asdict(self)
+        if self.effect_kind == "static":
+            del values["effect_kind"]
+        return values

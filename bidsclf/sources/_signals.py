@@ -8,6 +8,7 @@ from scipy.signal import fftconvolve
 from scipy.stats import gamma
 
 from bidsclf.sources._study import Edge, network_of
+from bidsclf.sources._wave import SHARE, phases, travelling_wave
 
 NETWORK, PARTNER, PLANTED, OWN = 0.20, 0.12, 0.34, 0.34  # shares of variance; ours
 COUPLING = 0.64  # correlation of a planted pair's sources at effect 1; ours
@@ -30,12 +31,15 @@ class Traits:
         Typical displacement between volumes, in mm.
     leak : float array of shape (2,)
         How much of the two physiological sources enters grey matter.
+    wave : float or None
+        Direction of the travelling wave, in [-1, 1]; None where there is none.
     """
 
     coupling: np.ndarray
     loading: np.ndarray
     motion: float
     leak: np.ndarray
+    wave: float | None = None
 
 
 def draw_traits(
@@ -108,12 +112,13 @@ def neural(
     """Return the regions' neural signals.
 
     A region is the sum of its network's source, one shared with its partner in
-    the other hemisphere, its own, and one for each planted edge it is part of.
+    the other hemisphere, its own, one for each planted edge it is part of, and
+    the travelling wave of a person who has one.
 
     Returns
     -------
     signals : float array of shape (n_volumes, n_regions)
-        Variance near 1; the same for both diagnoses.
+        Variance near 1, the wave's ``SHARE`` apart; the same for both diagnoses.
     """
     networks = [network_of(region) for region in regions]
     partners = [region[:-1] if region[-2] == "_" else region for region in regions]
@@ -130,6 +135,10 @@ def neural(
     for edge, (a, b) in enumerate(planted):
         signals[:, a] += np.sqrt(PLANTED) * first[:, edge]
         signals[:, b] += np.sqrt(PLANTED) * second[:, edge]
+    if traits.wave is not None:
+        signals += np.sqrt(SHARE) * travelling_wave(
+            phases(regions), traits.wave, n_volumes=n_volumes, tr_s=tr_s, rng=rng
+        )
     return signals
 
 

@@ -1,6 +1,7 @@
 """Simulate a study person by person, each from their own random streams."""
 
 import logging
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def _check_free(out: Path, config: StudyConfig) -> None:
     if marker.exists():
         found = store.read_json(marker).get("settings", {})
         wanted = config.to_dict()
-        other = [f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k]]
+        names = {**wanted, **found}
+        other = [f"{k} {found.get(k)}" for k in names if found.get(k) != wanted.get(k)]
         if other:
             raise ConfigError(
                 f"{out} holds a study of other settings ({', '.join(other)})."
@@ -88,9 +90,12 @@ def simulate_person(out: Path, config: StudyConfig, number: int) -> None:
     if all(_layout.last_file(out, entities).exists() for entities in runs):
         return
     anatomy, edges = _anatomy(config.resolution_mm, config.seed), _study.edges()
-    shift = config.effect * (1 if person["diagnosis"] == "patient" else -1)
+    is_patient = person["diagnosis"] == "patient"
     rng = np.random.default_rng([config.seed, 3, number])
+    shift = _study.edge_shift(config, is_patient=is_patient)
     traits = draw_traits(edges, len(anatomy.regions), shift=shift, rng=rng)
+    direction = _study.wave_direction(config, is_patient=is_patient)
+    traits = replace(traits, wave=direction)
     with threadpool_limits(1):  # the same bytes, however many processes
         for count, entities in enumerate(runs):
             rng = np.random.default_rng([config.seed, 5, number, count])

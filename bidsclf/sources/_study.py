@@ -119,6 +119,11 @@ def network_of(region: str) -> str:
     return "none"
 
 
+def networks() -> tuple[str, ...]:
+    """Return the names of the functional systems, in their order."""
+    return tuple(_networks()["networks"])
+
+
 def edges() -> tuple[Edge, ...]:
     """Return the planted edges: each named pair, left and right."""
     signs = {"weaker": -1, "stronger": 1}
@@ -131,6 +136,26 @@ def edges() -> tuple[Edge, ...]:
         for pair in _networks()["edges"]
         for side in ("L", "R")
     )
+
+
+def edge_shift(config: StudyConfig, *, is_patient: bool) -> float:
+    """Return how far a person's planted couplings are moved; 0 in a dynamic study."""
+    if config.effect_kind != "static":
+        return 0.0
+    return config.effect * (1 if is_patient else -1)
+
+
+def wave_direction(config: StudyConfig, *, is_patient: bool) -> float | None:
+    """Return the direction of a person's wave; None in a static study.
+
+    Examples
+    --------
+    >>> wave_direction(StudyConfig(effect_kind="dynamic"), is_patient=True)
+    -1.0
+    """
+    if config.effect_kind != "dynamic":
+        return None
+    return min(config.effect, 1.0) * (-1 if is_patient else 1)
 
 
 @cache

@@ -4,11 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
-from bidsclf.sources._settings import StudyConfig
+from bidsclf.sources._settings import KINDS, StudyConfig
 
 HELP = "simulate a multi-site study with known truth"
 OPTIONS = {
-    "effect": "strength of the diagnosis on the planted edges; 0 gives chance",
+    "effect": "strength of the diagnosis; 0 gives chance",
+    "effect_kind": "static: planted edges differ in correlation; dynamic: a wave"
+    " travels the other way, and only the order in time differs",
     "site_effect": "strength of what differs between scanners",
     "n_sites": "scanners",
     "n_subjects": "people, all sites together; half of each site are patients",
@@ -27,8 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in OPTIONS.items():
         value = getattr(default, name)
         option = "--" + name.replace("_", "-")
+        choices = KINDS if name == "effect_kind" else None
         parser.add_argument(
-            option, type=type(value), default=value, help=f"{text} (default {value})"
+            option,
+            type=type(value),
+            default=value,
+            choices=choices,
+            help=f"{text} (default {value})",
         )
     parser.add_argument(
         "--nprocs",

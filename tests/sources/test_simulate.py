@@ -88,6 +88,27 @@ def test_the_truth_names_edges_only_where_there_is_an_effect(study, tmp_path):
         assert len(table) == n_edges
 
 
+def test_a_dynamic_study_plants_a_wave_and_no_edge(study, tmp_path):
+    assert "wave" not in store.read_json(study / _layout.TRUTH)
+    assert "effect_kind" not in store.read_json(study / _layout.TRUTH)["settings"]
+    dynamic = StudyConfig(effect_kind="dynamic", effect=0.5)
+    _layout.write_study(tmp_path, dynamic)
+    truth = store.read_json(tmp_path / _layout.TRUTH)
+    assert truth["edges"] == []
+    assert truth["settings"]["effect_kind"] == "dynamic"
+    assert truth["wave"]["direction"] == {"control": 0.5, "patient": -0.5}
+    times = truth["wave"]["arrives_s"]
+    assert list(times) == list(_study.networks())
+    assert list(np.diff([*times.values()])) == [3.0] * 7
+    name = store.read_json(tmp_path / "dataset_description.json")["Name"]
+    assert name == "Simulated study, seed 0, dynamic effect"
+
+
+def test_the_kind_of_an_effect_is_one_of_two():
+    with pytest.raises(ConfigError, match="'fast'; it is one of static, dynamic"):
+        StudyConfig(effect_kind="fast")
+
+
 def test_people_of_another_seed_are_of_another_dataset(study, tmp_path):
     _layout.write_study(tmp_path, StudyConfig(seed=3, n_sites=2, n_subjects=4))
     for root in (Path(), FMRIPREP):
@@ -191,6 +212,7 @@ def test_signals_are_smooth_in_time_as_blood_is():
         (["--n-subjects=3"], "--n-subjects is 3; it takes 4 or .* or lower --n-sites"),
         (["--resolution-mm=9"], "--resolution-mm is 9; it lies between 2 and 8"),
         (["--n-volumes=10", "--n-runs=0"], "--n-runs is 0"),
+        (["--seed=-1"], "--seed is -1; it takes 0 or more"),
         (["--nprocs=0"], "--nprocs is 0; it takes 1 or more"),
     ],
 )
@@ -205,6 +227,8 @@ def test_a_folder_with_something_else_is_left_alone(study, tmp_path):
         simulated(tmp_path)
     with pytest.raises(ConfigError, match=r"study of other settings \(seed 0\)"):
         simulated(study, "--seed=4")
+    with pytest.raises(ConfigError, match=r"study of other .*\(effect_kind None\)"):
+        simulated(study, "--effect-kind=dynamic")
 
 
 def test_a_file_where_the_folder_should_be_is_named(tmp_path):
