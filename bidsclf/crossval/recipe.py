@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Recipe:
     source : rows of features or None
         Of people outside the study, whom a variant with ``source`` learns from
         before anyone else; no other variant is told of them.
+    checkpoint : Path or None
+        Folder of the checkpoints of one fit, for models that keep any.
     """
 
     variant: str
@@ -40,6 +43,7 @@ class Recipe:
     missing: str = "error"
     settings: Mapping[str, Any] = field(default_factory=dict)
     source: Any = field(default=None, compare=False, repr=False)
+    checkpoint: Path | None = field(default=None, compare=False)
 
     def seed_of(self, fold: Fold) -> int:
         """Return the seed of one fit; no other fit of the run shares it."""
@@ -67,6 +71,10 @@ def begun(variant: Variant, recipe: Recipe, fold: Fold) -> Classifier:
     model = variant.make(
         seed=recipe.seed_of(fold), device=recipe.device, **recipe.settings
     )
+    if recipe.checkpoint is not None and hasattr(model, "keep_in"):
+        model.keep_in(recipe.checkpoint)
+    if hasattr(model, "show_as"):
+        model.show_as(f"{recipe.variant}, repeat {fold.repeat}, fold {fold.fold}")
     if variant.source and recipe.source is not None:
         model.learn_from(recipe.source)  # type: ignore[attr-defined]
     return model

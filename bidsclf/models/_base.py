@@ -31,6 +31,11 @@ class Classifier(Protocol):
     repeat, with the scores (m, n_test_rows) of the rows ``test``; ``people``
     numbers all rows. None where it has no faster way than ``fit``.
 
+    ``keep_in(folder)``, called before all else: the fit may keep what it has learned
+    so far in this folder, and go on from what is there if that is of the same fit.
+
+    ``show_as(name)``: the fit may show how it goes under this name on a terminal.
+
     ``learn_from(x)``, asked of a variant with ``source``: called once before
     ``fit`` with the rows of people outside the study, of whom no label is told.
     """

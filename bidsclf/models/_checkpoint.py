@@ -143,5 +143,5 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
         flat = tensor.detach().cpu().contiguous().view(-1)
-        found.update(memoryview(flat.view(torch.uint8).numpy()))
+        found.update(flat.view(torch.uint8).numpy().tobytes())
     return found.hexdigest()

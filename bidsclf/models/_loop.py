@@ -19,7 +19,7 @@ from bidsclf.models._checkpoint import (
     under,
 )
 from bidsclf.models._persons import auc, log_odds
-from bidsclf.models._training import Losses, Part, Training
+from bidsclf.models._training import LAST, Losses, Part, Training
 
 UPWARDS = ("auc", "accuracy")  # measures of which more is better
 EVALUATED = 8  # times the batch size, where no gradient is kept; ours
@@ -53,7 +53,8 @@ def learn(
     """Train a network, and leave the best weights in it.
 
     The order of samples and dropout come from torch's global generator: seed it
-    (``seeded``). Without ``valid`` the weights of the last epoch are the best.
+    (``seeded``). Without ``valid``, or with the monitor 'last', the weights of the
+    last epoch are the best.
 
     Parameters
     ----------
@@ -124,6 +125,7 @@ class _Loop:
         self.history: list[dict[str, Any]] = []
         self.epoch, self.best = 0, np.inf
         self.kept: dict[str, Tensor] = network.state_dict()
+        self.is_ruled = valid is not None and training.monitor != LAST
 
     @property
     def is_over(self) -> bool:
@@ -141,7 +143,7 @@ class _Loop:
             entry["valid"] = self._pass(self.valid, every, is_training=False)
         self._check(entry)
         self.history.append(entry)
-        if self.valid is None:
+        if not self.is_ruled:
             self.epoch = entry["epoch"]
         elif (value := self._monitored(entry["valid"])) < self.best:
             self.best, self.epoch = value, entry["epoch"]
@@ -153,7 +155,7 @@ class _Loop:
         tensors = state_of(self.network, self.optimizer)
         if self.epoch < len(self.history):
             tensors |= named("kept", self.kept)
-        best = self.best if self.valid is not None else None
+        best = self.best if self.is_ruled else None
         return tensors, {"history": self.history, "epoch": self.epoch, "best": best}
 
     def restore(self, state: State) -> None:
@@ -161,7 +163,7 @@ class _Loop:
         tensors, values = state
         restore(self.network, self.optimizer, tensors)
         self.history, self.epoch = values["history"], values["epoch"]
-        if self.valid is not None:
+        if self.is_ruled:
             self.best = values["best"]
             head = "kept" if self.epoch < len(self.history) else "weights"
             self.kept = under(head, tensors)
@@ -217,7 +219,8 @@ class _Loop:
         value = measures.get(name)
         if name not in measures:
             raise ConfigError(
-                f"monitor is {name!r}; this network has {', '.join(measures)}."
+                f"monitor is {name!r}; this network has {', '.join(measures)}, and"
+                f" {LAST!r} runs every epoch."
             )
         if value is None:
             raise FitError(

@@ -9,7 +9,8 @@ from torch import Tensor
 from bidsclf.errors import ConfigError
 from bidsclf.models._persons import SCORES, drawn
 
-MEASURES = ("loss", "accuracy", "auc")  # of every network, beside parts of its loss
+LAST = "last"  # a monitor: no measure rules, every epoch is run
+MONITORS = ("loss", "accuracy", "auc", LAST)  # of every network, beside its parts
 PRECISIONS = ("float32", "bf16")
 
 
@@ -24,12 +25,13 @@ class Training:
     patience : int
         Epochs without a better measure before the end.
     batch_size : int
-        Samples a step; validation and prediction take four times as many.
+        Samples a step; validation and prediction take eight times as many.
     learning_rate, weight_decay : float
         Of AdamW, which is Adam where ``weight_decay`` is 0.
     monitor : str
         Measure of the validation part that rules the end and the weights that
-        are kept: 'loss', 'accuracy', 'auc', or a part of the loss by its name.
+        are kept: 'loss', 'accuracy', 'auc', or a part of the loss by its name;
+        'last' runs every epoch and keeps the weights of the last.
     precision : {'float32', 'bf16'}
         Of products; weights, sums and losses are float32 in both.
     per_person : int
@@ -153,9 +155,9 @@ def choices_of(*parts: str) -> dict[str, tuple[str, ...]]:
     Examples
     --------
     >>> choices_of("generative")["monitor"]
-    ('loss', 'accuracy', 'auc', 'generative')
+    ('loss', 'accuracy', 'auc', 'last', 'generative')
     """
-    return {"monitor": (*MEASURES, *parts), "precision": PRECISIONS, "score": SCORES}
+    return {"monitor": (*MONITORS, *parts), "precision": PRECISIONS, "score": SCORES}
 
 
 def balanced(samples: Samples, y: np.ndarray, training: Training) -> np.ndarray:

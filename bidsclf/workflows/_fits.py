@@ -1,5 +1,7 @@
 """The work of a node: prepare an input, fit a fold, permute it, screen an input."""
 
+import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,7 +98,9 @@ def do(work: Path, analysis: Path, job: Job) -> list[Path]:
 def fit(work: Path, job: Job) -> list[Path]:
     """Fit one model on one fold; write its bundle if it is kept, then its scores."""
     x, shared = _open_rows(work, job.model), _shared.read(work)
-    fold, recipe = _shared.fold_of(shared, job.number), _recipe(work, job, shared)
+    fold = _shared.fold_of(shared, job.number)
+    unfinished = checkpoints_of(work, job.unit)
+    recipe = replace(_recipe(work, job, shared), checkpoint=unfinished)
     found = fit_fold(
         x,
         np.array(shared["y"]),
@@ -125,7 +129,9 @@ def fit(work: Path, job: Job) -> list[Path]:
         "harmonized": found.harmonized.tolist(),
         "notes": found.notes,
     }
-    return [store.write_json(scores_of(work, job.unit), values), *kept]
+    written = [store.write_json(scores_of(work, job.unit), values), *kept]
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return written
 
 
 def _refuse_nan(unit: str, scores: np.ndarray) -> None:
@@ -157,6 +163,11 @@ def _context(
             *_source.training(_rows_of(work, job.model), shared, job.model),
         ],
     }
+
+
+def checkpoints_of(work: Path, unit: str) -> Path:
+    """Return the folder of what an unfinished fit has learned so far."""
+    return work / "checkpoints" / unit
 
 
 def scores_of(work: Path, unit: str) -> Path:
