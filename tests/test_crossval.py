@@ -126,6 +126,10 @@ def test_settings_and_source_reach_every_fit_once(monkeypatch):
             self.made.append(x)
             self.taught = x
 
+        def fit(self, *given, **more):
+            assert not hasattr(self, "seen")
+            return super().fit(*given, **more)
+
         def predict_score(self, x):
             return self.gain * x + sum(self.taught) + sum(self.seen[1])
 

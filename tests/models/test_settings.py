@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bidsclf.errors import ConfigError
 from bidsclf.models import fc
-from bidsclf.models._base import Variant
+from bidsclf.models._base import Variant, find, variants
 from bidsclf.models._settings import read_settings, restored, shown
 
 DEFAULTS = {
@@ -107,6 +107,18 @@ def test_everything_wrong_is_said_at_once():
 def test_a_model_without_settings_says_so():
     with pytest.raises(ConfigError, match="fc-svm:c=1: this model has no settings"):
         read_settings("fc-svm", ["fc-svm:c=1"])
+
+
+@pytest.mark.parametrize("name", variants())
+def test_every_model_takes_its_own_defaults_as_a_user_spells_them(name):
+    variant = find(name)
+    words = [f"{name}:{key}={shown(value)}" for key, value in variant.settings.items()]
+    assert read_settings(name, words) == dict(variant.settings)
+    for key in variant.choices.keys() & variant.settings.keys():
+        choices = variant.choices[key]
+        assert variant.settings[key] in choices
+        for word in choices:
+            assert read_settings(name, [f"{name}:{key}={word}"]) == {key: word}
 
 
 def test_a_tuple_survives_json():
