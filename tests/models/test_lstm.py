@@ -243,7 +243,7 @@ def test_settings_reach_the_network_and_the_paper_s_are_offered():
     assert (model.network.window, model.network.balance) == (9, 0.5)
     for name, parts in (("s", 1), ("d", 1), ("h", 2), ("dg", 2)):
         variant = find(f"lstm-{name}")
-        assert len(variant.choices["monitor"]) == 3 + parts
+        assert len(variant.choices["monitor"]) == 4 + parts
         assert ("balance" in variant.settings) == (parts == 2)
         assert ("n_communities" in variant.settings) == (name != "s")
         assert variant.sees_order
