@@ -15,13 +15,17 @@ UNIMPORTED = {  # used otherwise
     "boutiques": "tests run it",
     "ruff": "make lint runs it",
     "mypy": "make lint runs it",
+    "tensorflow-cpu": "keras runs on it",
+    "jax": "keras runs on it",
 }
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def declared(*, tests: bool) -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extra = project["optional-dependencies"]["test"]
-    return {plain(line) for line in (extra if tests else project["dependencies"])}
+def declared(*extras: str) -> set[str]:
+    """Names of what the package needs, or of what its extras need beside."""
+    by_extra = PROJECT["optional-dependencies"]
+    lines = [line for extra in extras for line in by_extra[extra]]
+    return {plain(line) for line in (lines if extras else PROJECT["dependencies"])}
 
 
 def plain(requirement: str) -> str:
@@ -48,14 +52,15 @@ def _modules(folder: Path) -> Iterator[str]:
 
 
 def test_the_package_declares_what_it_imports_and_no_more():
-    assert declared(tests=False) - set(UNIMPORTED) == imported("bidsclf")
+    assert declared() - set(UNIMPORTED) == imported("bidsclf")
 
 
 def test_the_tests_declare_what_they_import_and_no_more():
-    here = imported("tests", "benchmarks") - declared(tests=False)
-    assert declared(tests=True) - set(UNIMPORTED) == here
+    here = imported("tests", "benchmarks") - declared()
+    assert declared("test", "bench") - set(UNIMPORTED) == here
 
 
 def test_every_declared_package_is_pinned():
     pins = {plain(line) for line in (ROOT / "constraints.txt").read_text().split()}
-    assert declared(tests=False) | declared(tests=True) <= pins
+    extras = PROJECT["optional-dependencies"]
+    assert declared() | declared(*extras) <= pins

@@ -1,0 +1,271 @@
+"""Training lstm-dg: its speed against Keras, and its memory.
+
+1. Samples a second of whole epochs (order, batches, forward, backward, optimizer,
+   projection, losses) of our loop and of Keras on each of its backends: the same
+   network, constraint, optimizer and batch size. Each contender is a process of one
+   thread on one core; all take turns, an epoch each. Keras holds its windows in
+   memory, ready made, and reports the loss alone. Needs the extra ``bench``.
+2. Memory of an epoch over every window of NYU's people, beside their series.
+
+    OMP_NUM_THREADS=1 python benchmarks/train_lstm.py
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+NAME = "lstm-dg"
+WINDOW, N_REGIONS, N_VOLUMES = 30, 116, 176
+N_HIDDEN, N_SECOND, BATCH, RATE, BALANCE, DROPOUT = 50, 20, 32, 1e-3, 0.1, 0.5
+N_NYU = 175
+FASTER, SPARE_MB = 2.5, 200.0  # the aims
+KERAS = {  # contender: backend, its module, compile(**options)
+    "keras tensorflow": ("tensorflow", {"jit_compile": False}),
+    "keras tensorflow, XLA": ("tensorflow", {"jit_compile": True}),
+    "keras jax": ("jax", {"jit_compile": True}),
+    "keras jax, 10 steps a call": (
+        "jax",
+        {"jit_compile": True, "steps_per_execution": 10},
+    ),
+    "keras torch": ("torch", {"jit_compile": False}),
+}
+ALONE = {  # one thread, whichever library reads it
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("BIDSCLF_SHARED", ROOT.parent / "shared"))
+
+
+def verdict(passed: bool, text: str) -> bool:
+    print(f"{'PASS' if passed else 'FAIL'}: {text}")
+    return passed
+
+
+def people(n: int, n_regions: int = N_REGIONS) -> list[np.ndarray]:
+    """Return random series, z-scored: n of (N_VOLUMES, n_regions)."""
+    rng = np.random.default_rng(0)
+    return list(rng.normal(size=(n, N_VOLUMES, n_regions)).astype(np.float32))
+
+
+def our_epoch(n: int, n_epochs: int = 1) -> tuple[Callable[[], object], int]:
+    """Return a fit of our model, start to end, and its number of windows."""
+    import torch
+
+    from bidsclf.models._base import find
+
+    torch.set_num_threads(1)
+    variant = find(NAME)
+    x, y = variant.prepare(people(n)), np.arange(n) % 2
+    given = {"n_epochs": n_epochs, "batch_size": BATCH, "learning_rate": RATE}
+    return lambda: variant.make(**given).fit(x, y), n * (N_VOLUMES - WINDOW + 1)
+
+
+def keras_epoch(name: str, n: int) -> tuple[Callable[[], object], int]:
+    """Return an epoch of the same network in Keras, and its number of windows."""
+    backend, options = KERAS[name]
+    os.environ["KERAS_BACKEND"] = backend
+    import keras
+    from keras import layers
+
+    if backend == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+    at = layers.Input((WINDOW, N_REGIONS))
+    hidden, _, cell = layers.LSTM(
+        N_HIDDEN, return_sequences=True, return_state=True, kernel_constraint="non_neg"
+    )(at)
+    states = layers.LSTM(N_SECOND, return_sequences=True)(hidden)
+    each = layers.Dropout(DROPOUT)(layers.Dense(1)(layers.Dropout(DROPOUT)(states)))
+    odds = layers.GlobalAveragePooling1D()(each)
+    said = layers.Activation("sigmoid", name="label")(odds)
+    guess = layers.Dense(N_REGIONS, kernel_constraint="non_neg", name="after")
+    made = guess(layers.Dropout(DROPOUT)(cell))
+    model = keras.Model(at, {"label": said, "after": made})
+    model.compile(
+        optimizer=keras.optimizers.Adam(RATE),
+        loss={"label": "binary_crossentropy", "after": "mse"},
+        loss_weights={"label": BALANCE, "after": 1.0},
+        **options,
+    )
+    x, target = ready(n)
+    given = {"batch_size": BATCH, "epochs": 1, "shuffle": True, "verbose": 0}
+    return lambda: model.fit(x, target, **given), len(x)
+
+
+def ready(n: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return every window as a copy, its label and the volume after it."""
+    view = np.lib.stride_tricks.sliding_window_view
+    series = np.stack(people(n))  # (n, N_VOLUMES, R)
+    windows = view(series, WINDOW, axis=1).transpose(0, 1, 3, 2)
+    x = np.ascontiguousarray(windows).reshape(-1, WINDOW, N_REGIONS)
+    after = np.concatenate([series[:, WINDOW:], series[:, :1]], axis=1)
+    label = np.repeat(np.arange(n) % 2, windows.shape[1]).astype(np.float32)
+    return x, {"label": label[:, None], "after": after.reshape(-1, N_REGIONS)}
+
+
+def work(name: str, n: int) -> None:
+    """Be a contender: train an epoch a line of stdin; write seconds, wall and cpu."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    epoch, n_windows = our_epoch(n) if name == "ours" else keras_epoch(name, n)
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        epoch()
+        took = (time.perf_counter() - wall, time.process_time() - cpu)
+        print(json.dumps([n_windows / one for one in took]), flush=True)
+
+
+class Contender:
+    """A process that trains one epoch when asked."""
+
+    def __init__(self, name: str, n: int) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--work", name, "--people", str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | ALONE,
+        )
+
+    def epoch(self) -> list[float] | None:
+        """Return samples a second, of wall and of processor time; None if it died."""
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def end(self) -> None:
+        """Let it go."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def duel(n: int, n_rounds: int) -> bool:
+    """Let all train in turn; return whether ours is fast enough."""
+    if find_spec("keras") is None:
+        print("Keras is not installed: speed is not measured. pip install '.[bench]'")
+        return True
+    names = [name for name, (module, _) in KERAS.items() if find_spec(module)]
+    all_of = [Contender(name, n) for name in ("ours", *names)]
+    first = {one.name: one.epoch() for one in all_of}  # compiles; not counted
+    for name in [name for name, rate in first.items() if rate is None]:
+        print(f"{name}: does not run here, left out")
+    runs = [one for one in all_of if first[one.name] is not None]
+    rates = np.array([[one.epoch() for one in runs] for _ in range(n_rounds)])
+    for one in runs:
+        one.end()
+    middle = np.median(rates, axis=0)  # (contenders, 2)
+    for one, (wall, cpu) in zip(runs, middle, strict=True):
+        print(f"{one.name:28}{wall:8.0f} samples/s{cpu:8.0f} a second of processor")
+    ratios = np.median(rates[:, :1] / rates, axis=0)
+    best = 1 + int(np.argmax(middle[1:, 0]))
+    for at, one in enumerate(runs[1:], start=1):
+        print(f"ours / {one.name:28}{ratios[at, 0]:6.2f}{ratios[at, 1]:8.2f}")
+    text = f"{ratios[best, 0]:.2f} x {runs[best].name}, the fastest; aim {FASTER} x"
+    return verdict(bool(ratios[best, 0] >= FASTER), text)
+
+
+def nyu() -> tuple[list[np.ndarray], str]:
+    """Return the series of NYU's people, or random ones of that number."""
+    abide = SHARED / "data" / "abide"
+    folder = abide / "Outputs/cpac/filt_global/rois_cc200"
+    if not folder.is_dir():
+        return people(N_NYU), "random"
+    table = pd.read_csv(abide / "Phenotypic_V1_0b_preprocessed1.csv")
+    of = table.loc[table["SITE_ID"] == "NYU", "FILE_ID"]
+    files = [path for name in of if (path := folder / f"{name}_rois_cc200.1D").exists()]
+    series = [pd.read_csv(path, sep="\t").to_numpy(np.float32) for path in files]
+    spread = [np.where(one.std(axis=0) > 0, one.std(axis=0), 1) for one in series]
+    pairs = zip(series, spread, strict=True)
+    return [(one - one.mean(axis=0)) / by for one, by in pairs], "ABIDE, CC200"
+
+
+def remember() -> None:
+    """Train an epoch on NYU's windows; write megabytes as JSON."""
+    import torch
+
+    from bidsclf.models._base import find
+
+    torch.set_num_threads(1)
+    (series, what), variant = nyu(), find(NAME)
+    size = sum(one.nbytes for one in series)
+    y, x = np.arange(len(series)) % 2, None
+    before = resident() - size
+    x, series = variant.prepare(series), [one.shape for one in series]
+    variant.make(n_epochs=1).fit(x, y)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    windows = sum(4 * (t - WINDOW + 1) * WINDOW * r for t, r in series)
+    found = {"before": before, "series": size, "peak": peak, "windows": windows}
+    kinds = f"{len(series)} people x {series[0][1]} regions ({what})"
+    print(
+        json.dumps({key: value / 1e6 for key, value in found.items()} | {"of": kinds})
+    )
+
+
+def resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def memory() -> bool:
+    command = [sys.executable, __file__, "--remember"]
+    env = os.environ | ALONE
+    out = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    mb = json.loads(out.stdout.splitlines()[-1])
+    more = mb["peak"] - mb["before"] - mb["series"]
+    print(
+        f"\n{mb['of']}: series {mb['series']:.0f} MB, all windows copied would be"
+        f" {mb['windows']:.0f} MB; the process before {mb['before']:.0f} MB,"
+        f" at its peak {mb['peak']:.0f} MB"
+    )
+    text = f"{more:.0f} MB beside the series, aim {SPARE_MB:.0f} MB"
+    return verdict(more <= SPARE_MB, text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    parser.add_argument("--remember", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work or given.remember:
+        work(given.work, given.people) if given.work else remember()
+        return 0
+    print(f"python {' '.join(sys.argv)}")
+    threads = os.environ.get("OMP_NUM_THREADS", "unset")
+    print(f"{os.cpu_count()} cores, OMP_NUM_THREADS = {threads},", end=" ")
+    print(f"load {os.getloadavg()[0]:.1f}\n")
+    passed = [PARTS[name](given) for name in given.only]
+    return 0 if all(passed) else 1
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "speed": lambda given: duel(given.people, given.rounds),
+    "memory": lambda _: memory(),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
