@@ -1,6 +1,7 @@
 """ADHD-200 to features: time courses of the Athena pipeline, and padded arrays."""
 
 import argparse
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -250,6 +251,8 @@ def test_a_file_given_twice_is_not_guessed(athena, tmp_path):
     log = log_of(tmp_path / "out").query("state == 'failed'")
     assert log["participant_id"].tolist() == ["sub-1050345"] * 2
     assert log["reason"].str.contains("2 rows or files give the same run").all()
+    found = derivatives.find_features(tmp_path / "out")["participant_id"]
+    assert set(found) == {"sub-0010001", "sub-0010002"}
 
 
 def test_padding_is_removed_and_codes_are_words(arrays, tmp_path):
@@ -348,6 +351,10 @@ def test_an_array_that_was_cut_off_or_has_no_table_is_named(arrays, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     assert converted(arrays, tmp_path / "cut") == 4
     reasons = log_of(tmp_path / "cut").query("state == 'failed'")["reason"]
+    assert reasons.str.contains("not a readable array").all()
+    path.write_bytes(pickle.dumps(np.zeros((3, 20, 4))))  # never unpickled
+    assert converted(arrays, tmp_path / "pickle") == 4
+    reasons = log_of(tmp_path / "pickle").query("state == 'failed'")["reason"]
     assert reasons.str.contains("not a readable array").all()
     (arrays / "OHSU_labels.csv").unlink()
     assert converted(arrays, tmp_path / "bare") == 4
