@@ -46,6 +46,8 @@ class DeepNetwork(nn.Module):
         Units of each layer.
     """
 
+    baseline = 0.5  # what an edge of no correlation is to it
+
     def __init__(self, n_edges: int, *, layers: tuple[int, ...] = (100, 50)):
         super().__init__()
         self.encoders = Stack(n_edges, layers)
@@ -91,8 +93,8 @@ class TransferClassifier(TorchClassifier):
     doi:10.3389/fnins.2018.00491.
     Assumptions, not verified with the paper: two layers of 100 and 50 units; rho,
     beta and decay are the defaults of MATLAB's trainAutoencoder (recalled). Ours:
-    epochs, rates and patience, set on people of Yale and Leuven and on the error
-    that the pre-training left.
+    epochs and rate of the pre-training, by what it left of the error of controls
+    of ABIDE, the benchmarks' sites among them; patience, by Yale and Leuven.
     Departures: Adam on batches in place of a gradient over everyone; correlations
     are put on [0, 1] as (r + 1) / 2, which learns nothing, in place of each edge's
     range over people; classes weigh the same; early stopping. Rows are never
@@ -220,5 +222,6 @@ VARIANTS = {
         settings=settings_of(TRAINING, layers=(100, 50), **PENALTIES, **SOURCE),
         choices=choices_of(),
         source=True,
+        explained=("gradient",),
     )
 }
