@@ -115,8 +115,9 @@ class _Loop:
         self.device = next(network.parameters()).device
         self.train = _Side(train, self.device)
         self.valid = None if valid is None else _Side(valid, self.device)
+        self.learning = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            (p for p in network.parameters() if p.requires_grad),
+            self.learning,
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
             fused=True,
@@ -141,7 +142,6 @@ class _Loop:
         if self.valid is not None:
             every = np.arange(len(self.valid.samples))
             entry["valid"] = self._pass(self.valid, every, is_training=False)
-        self._check(entry)
         self.history.append(entry)
         if not self.is_ruled:
             self.epoch = entry["epoch"]
@@ -187,6 +187,7 @@ class _Loop:
                     self._step(losses.total)
                 seen.append(_detached(losses))
         measures = _means(seen, len(which), size)
+        self._check(measures["loss"], is_training=is_training)
         if seen[0].logits is None:
             return measures
         odds = _odds(torch.cat([one.logits for one in seen]))  # type: ignore[misc]
@@ -197,21 +198,21 @@ class _Loop:
         return measures
 
     def _step(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad()
+        for parameter in self.learning:  # zero_grad does the same, 20 times slower
+            parameter.grad = None
         loss.backward()
         self.optimizer.step()
         if self.project is not None:
             self.project()
 
-    def _check(self, entry: dict[str, Any]) -> None:
-        for part in ("train", "valid"):
-            loss = entry.get(part, {"loss": 0.0})["loss"]
-            if not np.isfinite(loss):
-                raise FitError(
-                    f"the {part} loss is {loss} at epoch {entry['epoch']} (learning"
-                    f" rate {self.training.learning_rate}); a finite loss is expected."
-                    " Look for extreme values in the input, or lower learning_rate."
-                )
+    def _check(self, loss: float, *, is_training: bool) -> None:
+        if not np.isfinite(loss):
+            raise FitError(
+                f"the {'train' if is_training else 'valid'} loss is {loss} at epoch"
+                f" {len(self.history) + 1} (learning rate"
+                f" {self.training.learning_rate}); a finite loss is expected."
+                " Look for extreme values in the input, or lower learning_rate."
+            )
 
     def _monitored(self, measures: dict[str, float | None]) -> float:
         """Return the monitored measure, less is better."""
@@ -260,11 +261,11 @@ def _detached(losses: Losses) -> Losses:
     )
 
 
-def _means(seen: list[Losses], n: int, size: int) -> dict[str, float | None]:
+def _means(seen: list[Losses], n: int, size: int) -> dict[str, Any]:
     """Return the means over n samples of what batches of ``size`` said."""
     share = torch.full((len(seen),), float(size), dtype=torch.float64)
     share[-1] = n - size * (len(seen) - 1)
-    means: dict[str, float | None] = {}
+    means: dict[str, Any] = {}
     for name in ("loss", *seen[0].parts):
         each = [one.total if name == "loss" else one.parts[name] for one in seen]
         values = torch.stack(each).double().cpu()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bidsclf.errors import FitError, InputError
+from bidsclf.errors import FitError
 from bidsclf.models._classifier import TorchClassifier
 from bidsclf.models._rows import Series
 from bidsclf.models._training import Training
@@ -99,10 +99,3 @@ def test_a_loss_that_is_not_finite_names_the_epoch():
     huge = Series(x.volumes * np.float32(1e37), x.ends, x.rows)
     with pytest.raises(FitError, match=r"train loss is nan at epoch 1 \(learning"):
         classifier().fit(huge, Y)
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    model = classifier(n_epochs=1).fit(series(), Y)
-    settings = model.save(tmp_path)
-    with pytest.raises(InputError, match="does not fit this version's network"):
-        classifier().load(tmp_path, settings | {"width": 5})
