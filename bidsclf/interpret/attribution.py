@@ -41,8 +41,8 @@ def integrated_gradients(
 ) -> Tensor:
     """Return how much each cell of the input adds to the log odds of class 1.
 
-    The path leads from zero, which is every region's mean, to the input; the
-    integral is taken at midpoints.
+    The path leads from zero, which is every region's mean, to the input, or from
+    the ``baseline`` that the network names; the integral is taken at midpoints.
 
     Parameters
     ----------
@@ -55,19 +55,20 @@ def integrated_gradients(
     Returns
     -------
     attributions : float32 tensor, of the shape of the input
-        Their sum over a sample tends to its log odds less those of zero.
+        Their sum over a sample tends to its log odds less those of the start.
 
     References
     ----------
     Sundararajan, Taly & Yan (2017), ICML, PMLR 70, 3319-3328, equation 3.
     """
-    values, total = batch[0], torch.zeros_like(batch[0])
+    start, total = getattr(network, "baseline", 0.0), torch.zeros_like(batch[0])
+    way = batch[0] - start
     for step in range(n_steps):
-        part = (values * ((step + 0.5) / n_steps)).requires_grad_()
+        part = (start + way * ((step + 0.5) / n_steps)).requires_grad_()
         logits = network((part, *batch[1:]))
         odds = (logits[:, 1] - logits[:, 0]).sum()
         total += torch.autograd.grad(odds, part)[0]
-    return values * total / n_steps
+    return way * total / n_steps
 
 
 def attribute(model: Any, x: Any, *, n_regions: int) -> Attribution:

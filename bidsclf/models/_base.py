@@ -96,6 +96,9 @@ class Variant:
     sees_order : bool
         Whether the order of volumes, and so the repetition time, means something
         to it.
+    explained : tuple of {'pattern', 'gradient', 'communities'}
+        How what it looks at is shown: the pattern of a linear model of edges, the
+        gradients of a network, the communities of one that generates volumes.
     """
 
     input: str
@@ -107,6 +110,7 @@ class Variant:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: bool = False
     sees_order: bool = False
+    explained: tuple[str, ...] = ()
 
 
 def prepared(option: str, loaded: Any) -> Any:

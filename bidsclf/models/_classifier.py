@@ -127,14 +127,14 @@ class TorchClassifier:
         """Return the log odds of class 1, finite, float64 of shape (n,)."""
         if not len(x):
             return np.empty(0)
-        samples = self._samples(x)
+        samples = self.samples(x)
         return log_odds(self._odds(samples), samples.person, self.score)
 
     def predict_score(self, x: Any) -> np.ndarray:
         """Return the score of class 1 the network gives, uncalibrated."""
         if self.score == "mean" or not len(x):
             return expit(self.decide(x))
-        samples = self._samples(x)
+        samples = self.samples(x)
         return positive_share(self._odds(samples), samples.person)
 
     def notes(self) -> dict[str, Any]:
@@ -183,13 +183,13 @@ class TorchClassifier:
         self, x: Any, y: np.ndarray, valid: tuple[Any, np.ndarray] | None
     ) -> tuple[Part, Part | None]:
         """Return training and validation; both weigh classes as training asks."""
-        samples = self._samples(x)
+        samples = self.samples(x)
         weight = balanced(samples, y, self.training)
         train = Part(samples, y, weight[y])
         if valid is None:
             return train, None
         truth = np.asarray(valid[1], int)
-        return train, Part(self._samples(valid[0]), truth, weight[truth])
+        return train, Part(self.samples(valid[0]), truth, weight[truth])
 
     def _checkpoint(self, phase: str) -> Checkpoint | None:
         """Return the file of a phase of the training, None if none is kept."""
@@ -197,7 +197,7 @@ class TorchClassifier:
             return None
         return Checkpoint(path=self.folder / f"{phase}.safetensors", rows=self.rows)
 
-    def _samples(self, x: Any) -> Samples:
+    def samples(self, x: Any) -> Samples:
         """Return samples in which regions that are dead in training are 0."""
         samples: Samples = self.network.samples(x)
         if not len(self.dead):

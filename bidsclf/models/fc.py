@@ -246,6 +246,7 @@ VARIANTS = {
         prepare=prepare,
         make=partial(KernelClassifier, solver, tangent=kind == "-tangent"),
         harmonize_at="input",
+        explained=("pattern",),
     )
     for solver in (svm, logistic)
     for kind, (loaded, prepare) in _KINDS.items()

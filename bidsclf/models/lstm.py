@@ -217,6 +217,7 @@ def _variant(network: type[LSTMNetwork], settings: Mapping[str, Any]) -> Variant
         settings=settings_of(TRAINING, **settings),
         choices=choices_of(*parts),
         sees_order=True,
+        explained=("gradient", "communities")[: len(parts)],
     )
 
 

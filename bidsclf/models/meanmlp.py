@@ -125,5 +125,6 @@ VARIANTS = {
         needs_valid=True,
         settings=settings_of(TRAINING, n_hidden=160, dropout=0.49),
         choices=choices_of(),
+        explained=("gradient",),
     )
 }

@@ -235,6 +235,7 @@ VARIANTS = {
         settings=settings_of(TRAINING, units=units, **OWN),
         choices=choices_of() | {"pool": POOLS},
         sees_order=True,
+        explained=("gradient",),
     )
     for name, units in UNITS.items()
 }

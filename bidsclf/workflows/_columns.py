@@ -147,5 +147,78 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "share_p05": "Share of features that correlate with it at p < 0.05",
             "share_fdr05": "Share that do so at a false discovery rate of 0.05",
         },
+        "source": {"site": "Site of acquisition, where participants.tsv has it"},
+        "learning": {
+            "epoch": "Times that the training part was gone through, from 1",
+            "measure": "loss, its parts, accuracy of samples, or auc of people",
+            "train": "Of the training part, while it was learned from",
+            "valid": "Of the validation part, after the epoch",
+            "kept": "1 for the epoch whose weights were kept",
+        },
+        "regions": {
+            "region": "Region of the atlas",
+            "x": "Right of the origin, in mm (MNI)",
+            "y": "In front of the origin, in mm (MNI)",
+            "z": "Above the origin, in mm (MNI)",
+            "network": "Network that holds most of the region",
+        },
+        "communities": {
+            "fold": "Fold of repeat 1; 0 is the model fitted on everyone",
+            "community": "Node of the first LSTM, from 1",
+            "region": "Region of the atlas",
+            "weight": "Weight from the community to the region in the generative path",
+            "member": "1 where the weight is in the larger of two clusters",
+        },
+        "influence": {
+            "fold": "Fold of repeat 1; 0 is the model fitted on everyone",
+            "community": "Node of the first LSTM, from 1",
+            "influence": "Sum of its absolute weights into the second LSTM, all gates",
+            "rank": "1 for the largest influence",
+            "n_members": "Regions that are members",
+        },
+        "overlap": {
+            "fold": "0: the model fitted on everyone",
+            "community": "Node of the first LSTM, from 1",
+            "network": "Network of regions",
+            "share": "Share of the members that lie in the network",
+            "dice": "Dice coefficient of the members and the network's regions",
+        },
+        "robustness": {
+            "method": "Model, or parafac: a tensor decomposition of training people",
+            "fold": "Fold of repeat 1 that is compared with the first",
+            "correlation": "Mean over communities of the best correlation of weights",
+            "dice": "Mean over communities of the best Dice coefficient of members",
+            "mean_size": "Mean number of members in this fold",
+            "n_compared": "Communities of the first fold that were compared",
+            "n_skipped": "Communities of the first fold without any variance",
+        },
+        "decoding": {
+            "community": "Node of the first LSTM, from 1",
+            "term": "Term or topic of studies",
+            "correlation": "Of its weight with activity in the members, over studies",
+            "rank": "1 for the largest correlation",
+        },
+        "attributions": {
+            "method": "integrated gradients (networks, people not learned from) or"
+            " haufe (patterns of linear models, training people)",
+            "region": "Region of the atlas",
+            "signed": "Mean over folds of what the region adds to the log odds"
+            " (gradients) or of its edges' patterns, half of each (haufe)",
+            "absolute": "Share of the region in all magnitudes, mean over folds",
+            "sd": "Standard deviation of that share over folds",
+            "n_folds": "Folds",
+        },
+        "attribution_time": {
+            "volume": "Volume of the window, from 1",
+            "absolute": "Share of the volume in all magnitudes, mean over folds",
+            "sd": "Standard deviation over folds",
+        },
+        "patterns": {
+            "region_a": "One end of the edge",
+            "region_b": "The other end",
+            "pattern": "Covariance of edge and decision value over the variance of the"
+            " decision value, mean over folds (Haufe et al. 2014)",
+            "sd": "Standard deviation over folds",
+        },
     }
 )

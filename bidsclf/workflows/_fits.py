@@ -20,7 +20,7 @@ from bidsclf.crossval import (
     permute_fold,
     save_bundle,
 )
-from bidsclf.errors import FitError, InputError
+from bidsclf.errors import BidsclfError, FitError, InputError
 from bidsclf.files import store
 from bidsclf.folds import Fold
 from bidsclf.harmonize import make
@@ -28,7 +28,7 @@ from bidsclf.models._base import find, prepare_key, prepared
 from bidsclf.models._harmonized import to_features
 from bidsclf.models._rows import load_rows, row_digests, save_rows
 from bidsclf.screening import screen as screened
-from bidsclf.workflows import _analysis, _persons, _shared, _source
+from bidsclf.workflows import _analysis, _explain, _persons, _shared, _source
 from bidsclf.workflows._jobs import Job
 
 DIGESTS = "digests.json"
@@ -92,6 +92,9 @@ def do(work: Path, analysis: Path, job: Job) -> list[Path]:
     """Do a job, and return the files it wrote."""
     if job.kind == "screen":
         return screen(work, analysis, job)
+    if job.kind == "tensor":
+        x, shared = _open_rows(work, job.model), _shared.read(work)
+        return _explain.keep(work, job.unit, _explain.tensor(x, job, shared))
     return permute(work, job) if job.kind == "permute" else fit(work, job)
 
 
@@ -123,11 +126,17 @@ def fit(work: Path, job: Job) -> list[Path]:
         )
         names = (WEIGHTS, DESCRIPTION, HARMONIZER)
         kept = [folder / name for name in names if (folder / name).exists()]
+    notes = found.notes
+    try:
+        seen = _explain.look(job, found, x, shared)
+    except BidsclfError as error:  # a model that cannot be explained still counts
+        seen, notes = {}, notes | {"not_explained": str(error)}
+    kept += _explain.keep(work, job.unit, seen)
     values = {
         "score": found.scores.tolist(),
         "probability": found.probabilities.tolist(),
         "harmonized": found.harmonized.tolist(),
-        "notes": found.notes,
+        "notes": notes,
     }
     written = [store.write_json(scores_of(work, job.unit), values), *kept]
     shutil.rmtree(unfinished, ignore_errors=True)

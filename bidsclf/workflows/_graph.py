@@ -11,8 +11,17 @@ from bidsclf.cohort import Cohort
 from bidsclf.crossval import is_harmonized
 from bidsclf.files import store
 from bidsclf.models._base import find, prepare_key
-from bidsclf.workflows import _fits, _jobs, _persons, _run, _shared, _tables, plugins
-from bidsclf.workflows.interfaces import GroupPage, Merge, Prepare, Table, Work
+from bidsclf.workflows import (
+    _fits,
+    _jobs,
+    _persons,
+    _placing,
+    _run,
+    _shared,
+    _tables,
+    plugins,
+)
+from bidsclf.workflows.interfaces import GroupPage, Merge, Places, Prepare, Table, Work
 from bidsclf.workflows.plugins import nipype
 
 FIT_GB = 1.0  # a fit reads its rows from a memory map; ours
@@ -206,7 +215,8 @@ def _lost(
         for job in jobs
         if ended[job.unit].state == "failed"
         and (
-            job.kind == "screen" or (job.kind == "permute" and job.model not in failed)
+            job.kind in ("screen", "tensor")
+            or (job.kind == "permute" and job.model not in failed)
         )
     }
 
@@ -225,7 +235,7 @@ def _make_tables(run: _run.Run, place: Place, done: list[_jobs.Job]) -> dict[str
             n_bootstrap=settings.n_bootstrap,
             n_permutations=settings.n_permutations,
             seed=run.config.folds.seed,
-            jobs=[job for job in done if job.kind != "fit"],
+            jobs=done,
         )
         shell = Table(unit=unit, notes=str(place.notes), job=asdict(job))
         graph.add_nodes([plugins.node(run.config.run, shell, unit, FIT_GB)])
@@ -235,6 +245,15 @@ def _make_tables(run: _run.Run, place: Place, done: list[_jobs.Job]) -> dict[str
     units = _run.collect(names, place.notes, run.folder)
     run.add(units)
     return {names[u.unit]: u.message for u in units if u.state == "failed"}
+
+
+def locate(run: _run.Run, place: Place) -> None:
+    """Run the node that says where regions lie, if a model was explained."""
+    if _placing.is_due(place.analysis):
+        shell = Places(
+            unit="places", notes=str(place.notes), analysis=str(place.analysis)
+        )
+        alone(run, place, shell, "places", is_report=True)
 
 
 def report(run: _run.Run, place: Place) -> None:

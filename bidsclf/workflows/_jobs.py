@@ -19,8 +19,9 @@ class Job:
     Attributes
     ----------
     unit : str
-    kind : {'fit', 'permute', 'screen'}
-        One fit; one fit a permutation of the labels; how well an input tells sites.
+    kind : {'fit', 'permute', 'screen', 'tensor'}
+        One fit; one fit a permutation of the labels; how well an input tells sites;
+        communities of training people without a model.
     model : str
         As ``--models`` names it; of a screening, one that takes the input.
     number : int
@@ -44,16 +45,22 @@ class Job:
         """Whether its scores are of people who were not learned from."""
         return self.kind == "fit" and not self.unit.endswith("_final")
 
+    def is_first(self, fold: Fold) -> bool:
+        """Whether it is of a fold, its own, of the first repeat."""
+        return fold.repeat == 1 and (self.is_test or self.kind == "tensor")
+
 
 def plan(config: Config, folds: list[Fold], *, is_screened: bool) -> list[Job]:
     """Return the screenings, a fit for each model and fold and one on everyone.
 
     Where refits are asked for, also one job a model and fold of repeat 1 for all
-    permutations of the labels.
+    permutations of the labels. Where a model has communities, also one job a fold
+    of repeat 1 for those that need no model.
     """
     jobs = _screenings(config) if is_screened else []
     for model in config.analysis.models:
         jobs += _fits_of(config, folds, model)
+    jobs += _tensors(config, folds)
     if config.analysis.n_refit_permutations:
         jobs += [
             Job(
@@ -80,6 +87,24 @@ def _screenings(config: Config) -> list[Job]:
     return [
         Job(unit=f"screen-{key}", kind="screen", model=model, seed=seed)
         for key, model in firsts.items()
+    ]
+
+
+def _tensors(config: Config, folds: list[Fold]) -> list[Job]:
+    """Return a job a fold for communities to compare with those of the first model."""
+    having = [m for m in config.analysis.models if "communities" in find(m).explained]
+    if not having or config.folds.scheme == "bootstrap":
+        return []
+    return [
+        Job(
+            unit=f"parafac_{_fold_name(fold, n_repeats=1)}",
+            kind="tensor",
+            model=having[0],
+            number=number,
+            seed=config.folds.seed,
+        )
+        for number, fold in enumerate(folds)
+        if fold.repeat == 1
     ]
 
 

@@ -18,7 +18,8 @@ from bidsclf.evaluate.experiment import experiment_table, roc_table
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.evaluate.permutation import fixed_table, null_metrics, refit_table
 from bidsclf.files import store
-from bidsclf.workflows import _analysis, _fits, _jobs, _run, _shared
+from bidsclf.models._base import find
+from bidsclf.workflows import _analysis, _explain, _fits, _jobs, _run, _shared
 
 OUTPUTS = MappingProxyType(  # what is made at once -> its files
     {
@@ -30,6 +31,9 @@ OUTPUTS = MappingProxyType(  # what is made at once -> its files
         "roc": ("roc",),
         "confounds": ("confounds",),
         "screening": _fits.SCREENED,
+        "learning": ("learning",),
+        "attributions": ("attributions", "attribution_time", "patterns"),
+        "communities": ("communities", "influence", "robustness"),
     }
 )
 SCORES = ("score", "probability", "harmonized")
@@ -48,7 +52,7 @@ class TableJob:
     n_bootstrap, n_permutations, seed : int
         See the settings.
     jobs : list of Job
-        The permutations and screenings that were done.
+        Those that were done.
     """
 
     name: str
@@ -76,8 +80,14 @@ class TableJob:
 
 def names_of(jobs: list[_jobs.Job]) -> list[str]:
     """Return what tables follow from these jobs."""
-    is_screened = any(job.kind == "screen" for job in jobs)
-    return [name for name in OUTPUTS if name != "screening" or is_screened]
+    ways = {way for job in jobs for way in find(job.model).explained}
+    is_made = {
+        "screening": any(job.kind == "screen" for job in jobs),
+        "learning": any(find(job.model).needs_valid for job in jobs),
+        "attributions": bool(ways),
+        "communities": "communities" in ways,
+    }
+    return [name for name in OUTPUTS if is_made.get(name, True)]
 
 
 def files_of(jobs: list[_jobs.Job]) -> list[str]:
@@ -204,6 +214,15 @@ def _joined(job: TableJob, name: str) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
+def _learning(job: TableJob) -> dict[str, pd.DataFrame]:
+    work = Path(job.work)
+    notes = {
+        one.unit: store.read_json(_fits.scores_of(work, one.unit))["notes"]
+        for one in job.of_kind("fit")
+    }
+    return {"learning": _explain.learning_table(work, job.jobs, notes)}
+
+
 MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingProxyType(
     {
         "metrics": _metrics,
@@ -218,6 +237,11 @@ MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingPro
         "roc": lambda job: {"roc": roc_table(job.read("predictions"))},
         "confounds": _confounds,
         "screening": _screening,
+        "learning": _learning,
+        "attributions": lambda job: _explain.attribution_tables(
+            Path(job.work), job.jobs
+        ),
+        "communities": lambda job: _explain.community_tables(Path(job.work), job.jobs),
     }
 )
 

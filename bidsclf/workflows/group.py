@@ -103,9 +103,10 @@ def run_group(config: Config, *, command: str | None = None) -> int:
 def _stand(run: _run.Run, place: _graph.Place, study: Study) -> None:
     """Keep the fits of an analysis that is whole."""
     _run.open_notes(place.notes, run.config.run)
-    _analysis.note_interpretation(run.config)
     names = [job.unit for job in study.jobs]
     run.add(_run.Unit(unit=name, state="done before") for name in names)
+    if _analysis.note_interpretation(run.config):
+        _graph.locate(run, place)
 
 
 def _make(run: _run.Run, place: _graph.Place, study: Study) -> None:
@@ -117,6 +118,7 @@ def _make(run: _run.Run, place: _graph.Place, study: Study) -> None:
     about = {"fold_notes": study.fold_notes}
     about |= {"run_notes": [*study.run_notes, *twice]}
     _graph.merge(run, place, study.jobs, about)
+    _graph.locate(run, place)
 
 
 def _study(config: Config) -> Study:
@@ -224,6 +226,7 @@ def _begin(run: _run.Run, place: _graph.Place, study: Study) -> None:
     about |= {"n_people": len(cohort.people), "models": config.analysis.models}
     about |= {"model_settings": _preflight.settings_in_use(config)}
     about |= {"interpret": _analysis.interpreted_with(config)}
+    about |= {"atlas": cohort.source.get("atlas")}
     _analysis.open_folder(config, about)
     tables = {
         "cohort": cohort.table(),

@@ -187,14 +187,31 @@ class Table(SimpleInterface):
         return runtime
 
 
-class _GroupPageInput(_Versioned):
+class _AnalysisInput(_Versioned):
     analysis = traits.Str(mandatory=True, desc="folder of the analysis")
+
+
+class Places(SimpleInterface):
+    """Regions and communities to their places (``workflows._placing``)."""
+
+    input_spec = _AnalysisInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _placing
+
+        given = self.inputs
+        self._results["state"] = attempt(
+            given.unit, Path(given.notes), lambda: _placing.place(Path(given.analysis))
+        ).state
+        return runtime
 
 
 class GroupPage(SimpleInterface):
     """The tables of an analysis to a page (``report.group``)."""
 
-    input_spec = _GroupPageInput
+    input_spec = _AnalysisInput
     output_spec = _Ended
     always_run = True
 

@@ -89,6 +89,13 @@ def test_add_up_to_the_log_odds_less_those_of_zero(seed):
     torch.testing.assert_close(found, ends[0] - ends[1], atol=1e-3, rtol=1e-2)
 
 
+def test_the_path_starts_where_the_network_says():
+    network, x = Odds(lambda x: (x**2).sum((1, 2))), torch.full((1, 1, 1), 2.0)
+    network.baseline = 0.5
+    found = integrated_gradients(network, (x,))
+    torch.testing.assert_close(found, torch.full((1, 1, 1), 2.0**2 - 0.5**2))
+
+
 def test_twice_the_steps_change_a_share_by_less_than_a_hundredth():
     torch.manual_seed(0)
     lstm, head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 1)

@@ -79,7 +79,8 @@ def test_every_table_is_there_and_every_column_is_explained(analysed):
     assert names == {
         "cohort", "folds", "traits", "predictions", "metrics", "comparisons",
         "permutations", "nulls", "calibration", "experiment", "roc", "confounds",
-        "sites", "site_map", "qcfc",
+        "sites", "site_map", "qcfc", "attributions", "attribution_time", "patterns",
+        "regions",
     }  # fmt: skip
     for name in names:
         described = store.read_json(folder / f"{name}.json")
