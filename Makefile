@@ -41,7 +41,7 @@ lint: .venv/ready
 	    bidsclf/config \
 	    bidsclf/scan.py bidsclf/arguments bidsclf/files bidsclf/features bidsclf/models \
 	    bidsclf/harmonize bidsclf/folds bidsclf/evaluate bidsclf/sources \
-	    bidsclf/cohort bidsclf/screening.py bidsclf/crossval
+	    bidsclf/cohort bidsclf/screening.py bidsclf/crossval bidsclf/interpret
 
 bench: .venv/ready
 	for script in benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done

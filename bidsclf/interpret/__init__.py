@@ -1,0 +1,1 @@
+"""What a trained model holds: communities, where they lie, what they do."""
