@@ -80,6 +80,18 @@ def names() -> tuple[str, ...]:
     )
 
 
+def is_shipped(name: str) -> bool:
+    """Return whether an atlas of ``names()`` is installed and needs no download.
+
+    Examples
+    --------
+    >>> is_shipped("aal"), is_shipped("cc200")
+    (True, False)
+    """
+    text = (_folder() / f"{name}.json").read_text(encoding="utf-8")
+    return "fetch" not in json.loads(text)
+
+
 def load_atlas(name_or_path: str) -> Atlas:
     """Load and check an atlas.
 
