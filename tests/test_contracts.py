@@ -17,15 +17,15 @@ from bidsclf.models._rows import take
 
 N, N_REGIONS = 36, 5
 Y = np.tile([0, 1], N // 2)
+QUICK = {"learning_rate": 0.03, "batch_size": 8}
+STACKED = QUICK | {"n_epochs": 30, "dropout": 0.0, "units": (8, 4)}
+WINDOWED = {"learning_rate": 0.02, "n_epochs": 12, "per_person": 8, "n_hidden": 8}
 SETTINGS = {  # small, so that the suite stays fast
-    f"lstm-{kind}": {
-        "n_epochs": 12,
-        "learning_rate": 0.02,
-        "per_person": 8,
-        "n_hidden": 8,
-    }
-    for kind in ("s", "d", "h", "dg")
-}
+    "dtl": QUICK | {"n_epochs": 60, "layers": (16, 8), "source_epochs": (10,)},
+    "hmm": {"states": (2, 3), "n_iter": 10},
+    "rsnlstm": STACKED,
+    "rsnlstm-notebook": STACKED,
+} | {f"lstm-{kind}": WINDOWED for kind in ("s", "d", "h", "dg")}
 FOLD = Fold(1, 1, np.arange(6, 28), np.arange(28, N), np.arange(6))
 ALL = np.arange(N)
 
