@@ -130,7 +130,7 @@ def standardized(block: np.ndarray) -> np.ndarray:
     """
     z = block - block.mean(axis=1, keepdims=True, dtype=np.float64)
     norm = np.sqrt(np.einsum("ntr,ntr->nr", z, z))
-    tiny = 1e-6 * np.abs(block).max(axis=1)  # float32 series leave a rounding error
+    tiny = 1e-12 * np.abs(block).max(axis=1)  # what rounding leaves of a constant
     scale = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > tiny)
     z *= scale[:, None, :]
     return z

@@ -49,8 +49,7 @@ def two_means(values: np.ndarray) -> np.ndarray:
     below = np.cumsum(low)[:-1]  # sum under each cut; the sum above is its negative
     n_below = np.arange(1, len(low))
     between = below**2 * (1 / n_below + 1 / (len(low) - n_below))
-    between[np.diff(low) <= 0] = -1.0  # equal values are never parted
-    return centred > low[int(np.argmax(between))]
+    return centred > low[int(np.argmax(between))]  # never between equal values
 
 
 def members(membership: np.ndarray) -> np.ndarray:

@@ -57,6 +57,15 @@ def test_a_region_has_its_centre_and_the_network_that_holds_most_of_it(atlas, ne
     assert list(placed.table) == ["region", "x", "y", "z", "network"]
 
 
+def test_a_network_that_only_touches_a_region_is_not_its_own(atlas, tmp_path):
+    path = draw(tmp_path, "edge", {1: slice(0, 2)}, "0,none\n1,visual\n")
+    labels = np.asarray(nibabel.load(path).dataobj).copy()
+    labels[12, 5, 5:8] = 1  # 3 of 125 voxels of 'far'
+    nibabel.save(nibabel.Nifti1Image(labels, AFFINE), path)
+    placed = place_regions(("far", "right"), atlas=atlas, networks=path)
+    assert placed.table["network"].tolist() == [None, "visual"]
+
+
 def test_regions_without_names_are_found_by_label_value(atlas):
     placed = place_regions(("abc_12", "abc_3"), atlas=atlas, networks=None)
     named = place_regions(("far", "left"), atlas=atlas, networks=None)
