@@ -8,7 +8,7 @@ from bidsclf.models._base import find
 from bidsclf.models._hmm import begin, log_likelihood
 from bidsclf.models._inner import inner_folds
 from bidsclf.models._likelihoods import Likelihoods, longest_first
-from bidsclf.models._rows import Series
+from bidsclf.models._rows import Series, canonical_order
 from bidsclf.models._sequences import Sequences
 from bidsclf.models.hmm import HMMClassifier
 
@@ -81,6 +81,21 @@ def test_features_are_log_likelihoods_a_volume():
     both = how(per_class=True).describe(models, x)
     np.testing.assert_allclose(both[:, :4], (found[0] + found[1]) / 2)
     np.testing.assert_allclose(both[:, 4:], found[1] - found[0])
+
+
+def test_decisions_are_of_features_standardized_by_those_of_training():
+    series, y = study()
+    model = HMMClassifier(states=(2,), n_iter=10).fit(Series.of(series[:20]), y[:20])
+    x = Series.of(series[:20])
+    order = canonical_order(x, y[:20])
+    order = order[longest_first(x[order])]
+    splits = inner_folds(y[order], np.arange(20)[order], 0)
+    trained = how(tol=model.tol).cross_fit(x[order], y[order], splits, [2])[0][0]
+    told = how().describe(model.chains, Series.of(series[25:26]))
+    unit = (told - trained.mean(axis=0)) / trained.std(axis=0)
+    expected = unit @ model.weights + model.intercept
+    found = model.decide(Series.of(series[25:26]))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_a_region_that_never_varies_is_left_out_and_one_of_a_person_is_average():
