@@ -109,7 +109,7 @@ def test_the_whole_line_keeps_a_dynamic_effect(tmp_path):
     code = "import sys; from bidsclf.cli import data_main; sys.exit(data_main())"
     run = [sys.executable, ROOT / "run.py", study, out]
     models = ["--models", "lstm-dg", "fc-svm", "--n-folds", "4"]
-    less = ["--n-bootstrap", "100", "--model-settings", "lstm-dg:n_epochs=4"]
+    less = ["--n-bootstrap", "100"]
     for command in (
         [sys.executable, "-c", code, "simulate", study, *words],
         [*run, "participant"],
