@@ -105,6 +105,19 @@ def test_a_tie_counts_half():
     np.testing.assert_array_equal(model.predict_score(series(1)), np.full(24, 0.5))
 
 
+def test_validation_weighs_classes_as_training_does():
+    y = (np.arange(24) % 4 == 0).astype(int)
+    model = classifier(n_epochs=1, learning_rate=1e-30)
+    model.fit(series(), y, (series(1), Y))
+    n = np.bincount(y, weights=[len(row) for row in series()])
+    weight, losses = n.sum() / (2 * n), []
+    for row, label in zip(series(1), Y, strict=True):
+        odds = odds_of(model, row) * (1 if label else -1)
+        losses += (weight[label] * np.logaddexp(0, -odds)).tolist()
+    expected = pytest.approx(np.mean(losses), rel=1e-6)
+    assert model.history[0]["valid"]["loss"] == expected
+
+
 def test_a_score_of_another_name_and_settings_out_of_range_are_refused_at_once():
     with pytest.raises(ConfigError, match="score is 'median'; it is mean or share"):
         classifier(score="median")
