@@ -15,6 +15,7 @@ from bidsclf.crossval import (
     DESCRIPTION,
     HARMONIZER,
     WEIGHTS,
+    FitResult,
     Recipe,
     fit_fold,
     permute_fold,
@@ -126,21 +127,27 @@ def fit(work: Path, job: Job) -> list[Path]:
         )
         names = (WEIGHTS, DESCRIPTION, HARMONIZER)
         kept = [folder / name for name in names if (folder / name).exists()]
-    notes = found.notes
-    try:
-        seen = _explain.look(job, found, x, shared)
-    except BidsclfError as error:  # a model that cannot be explained still counts
-        seen, notes = {}, notes | {"not_explained": str(error)}
-    kept += _explain.keep(work, job.unit, seen)
+    notes, explained = _explained(work, job, found, x, shared)
     values = {
         "score": found.scores.tolist(),
         "probability": found.probabilities.tolist(),
         "harmonized": found.harmonized.tolist(),
         "notes": notes,
     }
-    written = [store.write_json(scores_of(work, job.unit), values), *kept]
+    written = [store.write_json(scores_of(work, job.unit), values), *kept, *explained]
     shutil.rmtree(unfinished, ignore_errors=True)
     return written
+
+
+def _explained(
+    work: Path, job: Job, found: FitResult, x: Any, shared: dict[str, Any]
+) -> tuple[dict[str, Any], list[Path]]:
+    """Keep what a fit looks at; one that cannot be explained says so and counts."""
+    try:
+        seen, notes = _explain.look(job, found, x, shared), found.notes
+    except BidsclfError as error:
+        seen, notes = {}, found.notes | {"not_explained": str(error)}
+    return notes, _explain.keep(work, job.unit, seen)
 
 
 def _refuse_nan(unit: str, scores: np.ndarray) -> None:
