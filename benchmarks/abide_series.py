@@ -9,7 +9,7 @@ are of other people of these sites, another pipeline and another atlas.
     bidsclf-data abide-pcp SOURCE DATA
     OMP_NUM_THREADS=1 python benchmarks/abide_series.py DATA --out OUT --nprocs 2
 
-In parts: ``--sites NYU``, ``--models lstm-dg lstm-d``; ``--tables`` only reads OUT.
+In parts: ``--sites NYU``, ``--models hmm dtl --part b``; ``--tables`` only reads OUT.
 """
 
 import argparse
@@ -78,7 +78,8 @@ def words(site: str, args: argparse.Namespace) -> list[str]:
     study = " or ".join(f"site == '{name}'" for name in names)
     others = " and ".join(f"site != '{name}'" for name in names)
     models = [m for m in args.models if m != "control-site" or len(names) > 1]
-    line = [str(args.data), str(args.out), "group", "--analysis-id", site.lower()]
+    name = site.lower() + args.part
+    line = [str(args.data), str(args.out), "group", "--analysis-id", name]
     line += ["--include", study, "--positive-label", "autism", "--atlases", "cc200"]
     line += ["--models", *models, "--cv", "kfold", "--n-folds", str(args.n_folds)]
     line += ["--nprocs", str(args.nprocs), "--device", "cpu"]
@@ -108,10 +109,17 @@ def shown(metrics: pd.DataFrame, model: str) -> Iterator[str]:
 
 
 def tables(folder: Path, site: str) -> dict[str, pd.DataFrame]:
-    """Read what an analysis wrote."""
-    place = folder / "derivatives" / site.lower()
-    names = ("predictions", "metrics", "folds")
-    return {n: pd.read_csv(place / f"{n}.tsv", sep="\t") for n in names}
+    """Join what the analyses of a site wrote, all on the same folds."""
+    done = (folder / "derivatives").glob(f"{site.lower()}*/metrics.tsv")
+    places = sorted(path.parent for path in done)
+    found = {
+        name: [pd.read_csv(place / f"{name}.tsv", sep="\t") for place in places]
+        for name in ("predictions", "metrics", "folds")
+    }
+    for other in found["folds"]:
+        pd.testing.assert_frame_equal(other, found["folds"][0])
+    joined = {name: pd.concat(found[name]) for name in ("predictions", "metrics")}
+    return joined | {"folds": found["folds"][0]}
 
 
 def print_site(site: str, found: dict[str, pd.DataFrame]) -> None:
@@ -172,6 +180,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="work folder, to go on after a stop")
     parser.add_argument("--sites", nargs="+", choices=SITES, default=list(SITES))
     parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--part", default="", help="added to the analysis' name")
     parser.add_argument("--settings", nargs="*", help="as --model-settings takes them")
     parser.add_argument("--n-folds", type=int, default=10)
     parser.add_argument("--nprocs", type=int, default=1)
