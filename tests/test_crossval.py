@@ -17,10 +17,11 @@ from bidsclf.crossval import (
     save_bundle,
     score_people,
 )
+from bidsclf.crossval.recipe import begun
 from bidsclf.errors import BidsclfError, ConfigError, InputError
 from bidsclf.folds import Fold
 from bidsclf.models import _base
-from bidsclf.models._base import Variant, prepared
+from bidsclf.models._base import Variant, find, prepared
 from bidsclf.models._rows import take
 
 Y = np.tile([0, 1], 10)
@@ -146,6 +147,14 @@ def test_settings_and_source_reach_every_fit_once(monkeypatch):
     untaught = replace(variant, source=False)
     monkeypatch.setattr("bidsclf.crossval.fold.find", lambda name: untaught)
     assert fit_fold(x, Y, rows, FOLD, recipe).model.taught == []
+
+
+def test_a_fit_is_told_its_name_and_where_it_may_keep_what_it_learned(tmp_path):
+    recipe = Recipe(variant="meanmlp", checkpoint=tmp_path)
+    model = begun(find("meanmlp"), recipe, FOLD)
+    assert model.folder == tmp_path
+    assert model.name == f"meanmlp, repeat {FOLD.repeat}, fold {FOLD.fold}"
+    assert begun(find("meanmlp"), replace(recipe, checkpoint=None), FOLD).folder is None
 
 
 def test_a_person_s_score_is_the_mean_of_the_rows_in_the_order_of_the_fold(spy):
