@@ -7,7 +7,7 @@ import pandas as pd
 
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
-from bidsclf.report import page
+from bidsclf.report import explanation, page, training
 from bidsclf.report.harmonized import done_to, method_of
 from bidsclf.report.methods import References, averaged, citing, facts
 from bidsclf.report.people import SUBGROUPS, traits
@@ -53,6 +53,8 @@ def card_text(analysis: Analysis, verdict: Verdict) -> str:
         "calibrated": _calibrated(analysis),
         "performance": _performance(metrics),
         "verdict": " ".join([verdict.headline, *verdict.sentences]),
+        "is_explained": explanation.is_told(analysis),
+        "source": training.source(analysis),
         "external": "whole sites were left out in turn, which is nearest to one"
         if analysis.part("folds").get("scheme") == "loso"
         else "`--cv loso` leaves whole sites out",

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from bidsclf.files import store
-from bidsclf.report import harmonization, page, people, ranking, trust
+from bidsclf.report import explanation, harmonization, page, people, ranking, trust
 from bidsclf.report.card import card_text
 from bidsclf.report.harmonized import summary
+from bidsclf.report.learning import learning
 from bidsclf.report.methods import facts, methods_text
 from bidsclf.report.tables import OPTIONAL, Analysis, best_model, read_analysis
 from bidsclf.report.verdict import judge
@@ -16,14 +17,15 @@ from bidsclf.report.verdict import judge
 def group_page(folder: Path) -> Path:
     """Write ``report.html`` of a finished analysis, and what it links to.
 
-    These are ``harmonization.html`` (where sites were looked at), ``methods.md``,
-    ``model_card.md`` and ``figures/``. A table that is absent is named on the page.
+    These are ``harmonization.html`` (where sites were looked at),
+    ``explanation.html`` (where models were), ``methods.md``, ``model_card.md`` and
+    ``figures/``. A table that is absent is named on the page.
 
     Parameters
     ----------
     folder : Path
         With analysis.json, the four tables of ``tables.NEEDED``, and any of
-        ``tables.OPTIONAL``.
+        ``tables.OPTIONAL`` and ``tables.EXPLAINED``.
     """
     analysis = read_analysis(folder)
     verdict = judge(analysis)
@@ -32,10 +34,7 @@ def group_page(folder: Path) -> Path:
     store.write_text(folder / "model_card.md", card)
     drawn = ranking.model_figures(analysis)
     sections = _sections(analysis)
-    if harmonization.is_told(analysis):
-        drawn |= harmonization.harmonization_page(analysis)[1]
-    else:
-        (folder / harmonization.NAME).unlink(missing_ok=True)
+    drawn |= _pages(analysis)
     for name, figure in (drawn | _named(sections)).items():
         store.write_text(folder / "figures" / f"{name}.svg", _standalone(figure))
     values = facts(analysis) | _about(analysis) | sections
@@ -50,6 +49,20 @@ def group_page(folder: Path) -> Path:
     }
     values.pop("version")  # the page's own is that of the program that draws it
     return page.write(folder / "report.html", "group", values)
+
+
+def _pages(analysis: Analysis) -> dict[str, str]:
+    """Write the pages that there is something for; one that no longer holds goes."""
+    drawn: dict[str, str] = {}
+    for told, write in (
+        (harmonization, harmonization.harmonization_page),
+        (explanation, explanation.explanation_page),
+    ):
+        if told.is_told(analysis):
+            drawn |= write(analysis)[1]
+        else:
+            (analysis.folder / told.NAME).unlink(missing_ok=True)
+    return drawn
 
 
 def _confusions(drawn: dict[str, str]) -> dict[str, list[str]]:
@@ -80,6 +93,7 @@ def _about(analysis: Analysis) -> dict[str, Any]:
             for name, what in OPTIONAL.items()
             if analysis.table(name) is None and name not in gone
         ],
+        "unreadable": list(analysis.unreadable.values()),
         "notes": analysis.notes,
         "unit": analysis.unit,
         "level": "95 %",
@@ -105,6 +119,8 @@ def _sections(analysis: Analysis) -> dict[str, Any]:
         "sites": sites,
         "site_forest": site_forest,
         "subgroups": people.subgroups(analysis),
+        "learning": learning(analysis),
+        "is_explained": explanation.is_told(analysis),
         "people": people.cohort(analysis),
         "excluded": people.excluded(analysis),
         "harmonization": summary(analysis) if told else None,
@@ -119,4 +135,5 @@ def _named(sections: dict[str, Any]) -> dict[str, str]:
         "roc-splits": splits.get("band"),
         "sites-auc": sections["site_forest"],
     } | {f"calibration-{k}": v for k, v in calibration.get("figures", {}).items()}
+    found |= {f"learning-{k['model']}": k["figure"] for k in sections["learning"] or []}
     return {name: figure for name, figure in found.items() if figure}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bidsclf.files import store
 from bidsclf.models._inner import INNER_FOLDS
-from bidsclf.report import page
+from bidsclf.report import page, training
 from bidsclf.report.harmonized import done_to, method_of
 from bidsclf.report.preparation import (
     features_of,
@@ -60,7 +60,12 @@ def methods_text(analysis: Analysis) -> str:
         "networks": [model for model in features if uses_torch(model)],
         "chosen": _chosen(analysis),
         "n_inner": INNER_FOLDS,
-        "stopped": _stopped(analysis),
+        "stopped": training.stopped(analysis),
+        "trained": training.trained(analysis),
+        "states": training.states(analysis),
+        "source": training.source(analysis),
+        "resample_tr_s": analysis.part("cohort").get("resample_tr_s"),
+        "explained": partial(training.explained, analysis, references.cite),
         "folds": {"seed": folds.get("seed", 0)} | folds,
         "smooth": harmonize.get("smooth_terms") or ["age"],
         "unseen": harmonize.get("unseen"),
@@ -156,15 +161,13 @@ def _fits(analysis: Analysis) -> list[dict[str, Any]]:
 
 def _chosen(analysis: Analysis) -> tuple[list[str], list[str]]:
     """Return models whose cost inner folds chose, and the costs they chose from."""
-    told = [fit for fit in _fits(analysis) if fit["notes"].get("inner_auc")]
+    told = [
+        fit
+        for fit in _fits(analysis)
+        if fit["notes"].get("inner_auc") and "n_states" not in fit["notes"]
+    ]
     costs = [f"{float(c):g}" for fit in told[:1] for c in fit["notes"]["inner_auc"]]
     return list(dict.fromkeys(fit["model"] for fit in told)), costs
-
-
-def _stopped(analysis: Analysis) -> list[str]:
-    """Return models whose training stopped by the validation part."""
-    told = [fit["model"] for fit in _fits(analysis) if "epoch" in fit["notes"]]
-    return list(dict.fromkeys(told))
 
 
 def _untouched(analysis: Analysis) -> list[str]:

@@ -1,11 +1,13 @@
 """What stands in the folder of an analysis, read once for every page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from bidsclf.errors import InputError
 from bidsclf.files import store
 from bidsclf.report.page import is_control
 
@@ -21,7 +23,21 @@ OPTIONAL = {  # table -> what the page lacks without it
     "site_map": "maps of the sites",
     "qcfc": "motion in the features (QC-FC)",
 }
-TEXT = ("participant_id", "site", "group")  # 001 stays 001
+EXPLAINED = {  # table that some models have -> its columns and those of numbers
+    "learning": ("model measure", "repeat fold epoch train valid kept"),
+    "regions": ("region network", "x y z"),
+    "attributions": ("model method region", "signed absolute sd n_folds"),
+    "attribution_time": ("model", "volume absolute sd"),
+    "patterns": ("model region_a region_b", "pattern sd"),
+    "communities": ("model region", "fold community weight member"),
+    "influence": ("model", "fold community influence rank n_members"),
+    "overlap": ("model network", "fold community share dice"),
+    "robustness": ("method", "fold correlation dice mean_size"),
+    "decoding": ("model term", "community correlation rank"),
+    "source": ("participant_id site", ""),
+}
+TEXT = ("participant_id", "site", "group", "region", "region_a", "region_b", "network",
+        "term")  # 001 stays 001  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +51,14 @@ class Analysis:
         analysis.json.
     tables : {name: DataFrame}
         Those that stand; the four of ``NEEDED`` always do.
+    unreadable : {name: str}
+        Of ``EXPLAINED``, those that stand and are not what they should be, and why.
     """
 
     folder: Path
     about: dict[str, Any]
     tables: dict[str, pd.DataFrame]
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -101,6 +120,9 @@ class Analysis:
 def read_analysis(folder: Path) -> Analysis:
     """Read analysis.json and every table there is.
 
+    What explains models is told of, not needed: a damaged table of that kind is
+    kept in ``unreadable``.
+
     Raises
     ------
     InputError
@@ -113,7 +135,29 @@ def read_analysis(folder: Path) -> Analysis:
     tables = {
         name: store.read_table(folder / f"{name}.tsv", text=TEXT) for name in names
     }
-    return Analysis(folder, store.read_json(folder / "analysis.json"), tables)
+    unreadable = {}
+    for name in EXPLAINED:
+        if (folder / f"{name}.tsv").exists():
+            try:
+                tables[name] = _explaining(folder, name)
+            except InputError as error:
+                unreadable[name] = str(error)
+    about = store.read_json(folder / "analysis.json")
+    return Analysis(folder, about, tables, unreadable)
+
+
+def _explaining(folder: Path, name: str) -> pd.DataFrame:
+    """Read a table of ``EXPLAINED``; what is no number there is missing."""
+    words, numbers = (part.split() for part in EXPLAINED[name])
+    table = store.read_table(folder / f"{name}.tsv", text=TEXT)
+    gone = [column for column in [*words, *numbers] if column not in table]
+    if gone:
+        raise InputError(
+            f"{name}.tsv has no column {', '.join(gone)}. Run the analysis again."
+        )
+    for column in numbers:
+        table[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
+    return table.replace([np.inf, -np.inf], np.nan)
 
 
 def select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:

@@ -1,23 +1,34 @@
 """Figures: arrays in, SVG text out; nothing is read from disk."""
 
+from bidsclf.report.figures.brain import brain, connectome
+from bidsclf.report.figures.learning import Course, learning
 from bidsclf.report.figures.models import confusion, folds, forest, roc
+from bidsclf.report.figures.regions import over_volumes, robustness, shares, sizes
 from bidsclf.report.figures.scan import carpet, coverage, matrix, motion
 from bidsclf.report.figures.sites import predictability, site_map
 from bidsclf.report.figures.spread import Curve, histogram, reliability, roc_band
 
 __all__ = [
+    "Course",
     "Curve",
+    "brain",
     "carpet",
     "confusion",
+    "connectome",
     "coverage",
     "folds",
     "forest",
     "histogram",
+    "learning",
     "matrix",
     "motion",
+    "over_volumes",
     "predictability",
     "reliability",
+    "robustness",
     "roc",
     "roc_band",
+    "shares",
     "site_map",
+    "sizes",
 ]

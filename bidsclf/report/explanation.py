@@ -1,0 +1,84 @@
+"""The page on what models look at: regions, edges and communities."""
+
+from pathlib import Path
+from typing import Any
+
+from bidsclf.report import page
+from bidsclf.report.attribution import gradients, patterns
+from bidsclf.report.communities import communities, robustness
+from bidsclf.report.tables import Analysis, pooled
+
+NAME = "explanation.html"
+SHOWN = ("attributions", "patterns", "influence")  # any of these makes a page
+PARTS = {  # table -> what the page lacks without it
+    "regions": "positions of regions, so that no brain is drawn",
+    "attributions": "the regions that models look at",
+    "patterns": "the edges of linear models",
+}
+
+
+def is_told(analysis: Analysis) -> bool:
+    """Tell whether there is something to show of what models look at."""
+    return any(analysis.table(name) is not None for name in SHOWN)
+
+
+def explanation_page(analysis: Analysis) -> tuple[Path, dict[str, str]]:
+    """Write ``explanation.html``; return its path and its figures by name."""
+    networks, linear = gradients(analysis), patterns(analysis)
+    groups, held = communities(analysis), robustness(analysis)
+    values = {
+        "analysis": analysis.about["analysis_id"],
+        "positive": analysis.labels["1"],
+        "negative": analysis.labels["0"],
+        "networks": networks,
+        "linear": linear,
+        "groups": groups,
+        "robustness": held,
+        "notes": analysis.about.get("explained_notes", []),
+        "unreadable": [*analysis.unreadable.values()],
+        "absent": _absent(analysis, bool(groups)),
+        "silent": _silent(analysis, [*networks, *linear, *groups]),
+        "decoded": analysis.table("decoding") is not None,
+    }
+    path = page.write(analysis.folder / NAME, "explanation", values)
+    return path, _named(networks, linear, groups) | (
+        {"communities-robustness": held["figure"]} if held else {}
+    )
+
+
+def _absent(analysis: Analysis, has_communities: bool) -> list[str]:
+    """Return what the page lacks, and with communities what is lacking of them."""
+    parts = dict(PARTS)
+    if has_communities:
+        parts |= {
+            "overlap": "networks of communities",
+            "decoding": "terms of studies (decoding)",
+            "robustness": "how well communities are found again in other folds",
+        }
+    return [words for name, words in parts.items() if analysis.table(name) is None]
+
+
+def _silent(analysis: Analysis, told: list[dict[str, Any]]) -> list[str]:
+    """Return the models of the brain that no table explains."""
+    shown = {one["model"] for one in told}
+    models = map(str, pooled(analysis.metrics, "auc").index)
+    return [m for m in models if m not in shown and not page.is_control(m)]
+
+
+def _named(
+    networks: list[dict[str, Any]],
+    linear: list[dict[str, Any]],
+    groups: list[dict[str, Any]],
+) -> dict[str, str]:
+    """Return the figures by the name of their file."""
+    found: dict[str, str | None] = {}
+    for one in networks:
+        name = f"regions-{one['model']}"
+        found |= {name: one["brain"], f"{name}-bars": one["bars"]}
+        found[f"volumes-{one['model']}"] = one["time"]
+    found |= {f"edges-{one['model']}": one["connectome"] for one in linear}
+    for one in groups:
+        found[f"communities-{one['model']}-sizes"] = one["sizes"]["figure"]
+        for rank, community in enumerate(one["shown"], start=1):
+            found[f"communities-{one['model']}-{rank}"] = community["brain"]
+    return {name: figure for name, figure in found.items() if figure}
