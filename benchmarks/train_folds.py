@@ -9,6 +9,7 @@ reads the cohort, trains the final model and writes the report, is printed besid
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -48,18 +49,24 @@ def quietly(*command: object) -> None:
     subprocess.run(words, check=True, env=env, stdout=subprocess.DEVNULL)
 
 
-def ten_folds(out: Path, nprocs: int, n_epochs: int) -> tuple[float, float]:
-    """Return seconds of a group run, and of its ten folds alone."""
+def ten_folds(out: Path, nprocs: int, n_epochs: int) -> tuple[float, float, float]:
+    """Return seconds of a group run, of its ten folds alone, and of processors."""
     with tempfile.TemporaryDirectory() as work:
         command = [sys.executable, ROOT / "run.py", out, out, "group", "-w", work]
         command += ["--target", "diagnosis", "--models", NAME, "--nprocs", nprocs]
         command += ["--model-settings", f"{NAME}:n_epochs={n_epochs}"]
-        start = time.perf_counter()
+        start, before = time.perf_counter(), spent()
         quietly(*command, "--analysis-id", f"with{nprocs}")
-        whole = time.perf_counter() - start
+        whole, used = time.perf_counter() - start, spent() - before
         begin = next(Path(work).glob("*/notes/prepare-*.json")).stat().st_mtime
         files = Path(work).glob(f"*/scores/{NAME}_fold-*.json")
-        return whole, max(path.stat().st_mtime for path in files) - begin
+        return whole, max(path.stat().st_mtime for path in files) - begin, used
+
+
+def spent() -> float:
+    """Return processor seconds of the commands so far."""
+    use = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return use.ru_utime + use.ru_stime
 
 
 def folds(n: int, n_rounds: int, n_epochs: int) -> bool:
@@ -69,12 +76,13 @@ def folds(n: int, n_rounds: int, n_epochs: int) -> bool:
         for _ in range(n_rounds):
             taken.append([ten_folds(out, nprocs, n_epochs) for nprocs in (1, 2)])
             shutil.rmtree(out / "derivatives")
-    whole, alone = np.median(taken, axis=0).T  # of (rounds, processes, 2)
+    middle = np.median(taken, axis=0)  # of (rounds, processes, 3)
     print(f"\n{NAME}, {n} people, ten folds of {n_epochs} epochs, random series")
-    for nprocs, both in enumerate(zip(whole, alone, strict=True), start=1):
-        print(f"--nprocs {nprocs}: {both[0]:.1f} s, the ten folds {both[1]:.1f} s")
+    for nprocs, (whole, alone, used) in enumerate(middle, start=1):
+        print(f"--nprocs {nprocs}: {whole:.1f} s, the ten folds {alone:.1f} s;", end="")
+        print(f" {used:.1f} s of processors")
     each = np.array(taken)
-    ratio, total = np.median(each[:, 0] / each[:, 1], axis=0)[::-1]
+    total, ratio, _ = np.median(each[:, 0] / each[:, 1], axis=0)
     text = f"ten folds {ratio:.2f} x faster on two cores ({total:.2f} x the whole"
     return verdict(bool(ratio >= AT_ONCE), f"{text} command), aim {AT_ONCE} x")
 
