@@ -108,8 +108,9 @@ def _of_community(
 
 def _networks(analysis: Analysis, model: str, number: int) -> str:
     rows = _of_community(analysis, "overlap", model, number)
-    if rows.empty:
+    if rows.empty or rows["network"].isna().all():
         return ""
+    rows = rows.dropna(subset="network")
     rows = rows[rows["share"] > 0].sort_values("share", ascending=False, kind="stable")
     if rows.empty:
         return "In no network that is known."
@@ -149,7 +150,7 @@ def _sizes(analysis: Analysis, model: str, rows: pd.DataFrame) -> dict[str, Any]
     if compared.size:
         said += f"; those of PARAFAC {compared.mean():.1f}"
     if n_empty:
-        said += f"; {n_empty} of {len(rows)} have none, since their weights are equal"
+        said += f"; {n_empty} of {len(rows)} have none"
     title = f"{model}: size of its communities"
     return {"figure": figures.sizes(counts, compared, title), "sentence": said + "."}
 

@@ -156,8 +156,9 @@ def _explaining(folder: Path, name: str) -> pd.DataFrame:
             f"{name}.tsv has no column {', '.join(gone)}. Run the analysis again."
         )
     for column in numbers:
-        table[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
-    return table.replace([np.inf, -np.inf], np.nan)
+        values = pd.to_numeric(table[column], errors="coerce").astype(float)
+        table[column] = values.where(np.isfinite(values))
+    return table
 
 
 def select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:

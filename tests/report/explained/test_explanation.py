@@ -180,7 +180,9 @@ def test_sizes_are_those_of_the_folds_beside_parafac(told):
     analysis = read_analysis(told)
     sizes = analysis.table("influence").query("model == 'lstm-h' and fold > 0")
     said = only(communities(analysis), "lstm-h")["sizes"]["sentence"]
-    assert f"have {sizes['n_members'].mean():.1f} regions on average" in said
+    known = sizes.loc[sizes["n_members"] > 0, "n_members"]
+    assert f"have {known.mean():.1f} regions on average" in said
+    assert f"{len(sizes) - len(known)} of {len(sizes)} have none" in said
     assert "those of PARAFAC 10.0" in said
 
 
