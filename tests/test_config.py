@@ -198,7 +198,7 @@ def test_a_setting_of_a_model_is_spelt_out(word, message):
         AnalysisConfig(models=("meanmlp",), settings=words)
 
 
-@pytest.mark.parametrize("tr_s", [0, -1, 20, 720, float("nan")])
+@pytest.mark.parametrize("tr_s", [0, -1, 0.0001, 0.099, 10.1, 720, float("nan")])
 def test_a_repetition_time_is_in_seconds(tr_s):
-    with pytest.raises(ConfigError, match=r"--resample-tr is .* above 0 and .* b"):
+    with pytest.raises(ConfigError, match=r"-tr is .* 0.1 or more and 10 or less"):
         CohortConfig(resample_tr_s=tr_s)

@@ -102,9 +102,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    " such as meanmlp:patience=20; a name that the model has not is"
                    " answered with those it has", GROUP),
             Option("--resample-tr", "S", "bring the series of all runs to one"
-                   " repetition time, then z-score them; connectivity stays as it is;"
-                   " predict does as its model",
-                   GROUP),
+                   " repetition time, 0.1 to 10 s, then z-score them; connectivity"
+                   " stays as it is; predict does as its model", GROUP),
             Option("--source", "EXPR", "a condition on participants.tsv: people outside"
                    " the study, from whom a model that can (dtl) learns first; whoever"
                    " is studied, their family and their scans are left out", GROUP),

@@ -37,7 +37,8 @@ class CohortConfig(Checked):
         A condition on columns of participants.tsv: people outside the study, from
         whom a model that can learns before; whoever is studied is not among them.
     resample_tr_s : float or None
-        Repetition time in seconds that the series of all runs are brought to.
+        Repetition time in seconds that the series of all runs are brought to, from
+        0.1 (no fMRI is faster) to 10 (Nyquist at 0.05 Hz, half of the usual band).
     runs : {'average', 'keep'}
         Runs of one person averaged to one row, or kept as rows of one person.
     match : bool
@@ -62,7 +63,7 @@ class CohortConfig(Checked):
     run_id: tuple[str, ...] = setting((), "--run-id")
     include: str | None = setting(None, "--include")
     source: str | None = setting(None, "--source")
-    resample_tr_s: float | None = setting(None, "--resample-tr", above=0, below=20)
+    resample_tr_s: float | None = setting(None, "--resample-tr", least=0.1, most=10)
     runs: str = setting("average", "--runs", choices=("average", "keep"))
     match: bool = setting(False, "--match")
     group_column: str | None = setting(None, "--group-column")

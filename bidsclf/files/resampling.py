@@ -14,6 +14,8 @@ from bidsclf.errors import InputError
 from bidsclf.files import store
 
 DRIFT = 0.01  # of a volume, over a whole run: how far the clock may be off; ours
+FEWEST = (3, 10)  # volumes of a run before, which the filter needs, and after; ours
+TIMES_S = (0.05, 30.0)  # repetition times that a sidecar may say; ours
 ROUND = (1, 10, 100, 1000, 10_000, 100_000)  # denominators tried, the smallest first
 
 
@@ -57,7 +59,8 @@ def at_one_rate(values: np.ndarray, table: Path, to_s: float) -> np.ndarray:
     Raises
     ------
     InputError
-        The repetition time is not said, or the volumes are not those counted.
+        The repetition time is not said or none of a scanner, the volumes are not
+        those counted, or there are fewer than 3 before or 10 after.
     """
     tr_s, said = repetition_time(table), _sidecar(table)
     if tr_s is None:
@@ -65,17 +68,40 @@ def at_one_rate(values: np.ndarray, table: Path, to_s: float) -> np.ndarray:
             f"{table.with_suffix('.json')}: no SamplingFrequency, in Hz, which"
             " --resample-tr needs. Add it, or leave the person or the option out."
         )
+    if not TIMES_S[0] <= tr_s <= TIMES_S[1]:
+        raise InputError(
+            f"{table.with_suffix('.json')}: SamplingFrequency {1 / tr_s:g} Hz is a"
+            f" repetition time of {tr_s:g} s; --resample-tr expects {TIMES_S[0]:g} to"
+            f" {TIMES_S[1]:g} s. Mend it, or leave the person or the option out."
+        )
+    _check_length(table, len(values), FEWEST[0], "")
+    made = resampled(values, tr_s, to_s, kept=_kept(values, table, said))
+    _check_length(table, len(made), FEWEST[1], f" at {to_s:g} s a volume")
+    return made
+
+
+def _kept(values: np.ndarray, table: Path, said: dict[str, Any]) -> np.ndarray | None:
+    """Return which volumes of the scanner these are; None for all of them."""
     censored, total = said.get("CensoredVolumes"), said.get("NumberOfVolumes")
     if not censored or total is None:
-        return resampled(values, tr_s, to_s)
-    kept = np.setdiff1d(np.arange(total), censored)
+        return None
+    kept: np.ndarray = np.setdiff1d(np.arange(total), censored)
     if len(kept) != len(values):
         raise InputError(
             f"{table}: {len(values)} volumes; its JSON file says {total} of which"
             f" {len(set(censored))} are censored. Run the participant level again for"
             " this person."
         )
-    return resampled(values, tr_s, to_s, kept=kept)
+    return kept
+
+
+def _check_length(table: Path, found: int, fewest: int, where: str) -> None:
+    if found < fewest:
+        raise InputError(
+            f"{table}: {found} volumes{where}; --resample-tr needs {fewest} or more."
+            " Leave the person out with --include or the run with --run-id, or leave"
+            " out --resample-tr."
+        )
 
 
 def resampled(
@@ -113,7 +139,7 @@ def resampled(
     scipy.signal.resample_poly; the splines as in ``features.timeseries``.
     """
     clock = np.arange(len(values)) if kept is None else kept - kept[0]
-    ratio = simple_ratio(tr_s / to_s, clock[-1] + 1) if len(values) else Fraction(1)
+    ratio = simple_ratio(tr_s / to_s, clock[-1] + 1) if len(values) > 1 else Fraction(1)
     if ratio == 1:
         return values
     is_whole = np.isfinite(values).all(axis=0)

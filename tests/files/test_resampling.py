@@ -155,3 +155,29 @@ def test_what_is_not_counted_right_is_refused(tmp_path):
 
 def test_repetition_times_are_counted_to_the_millisecond():
     assert counted([2.0, 2.0000001, None, 0.72]) == {0.72: 1, 2.0: 2}
+
+
+@pytest.mark.parametrize("n_volumes", [0, 1, 2])
+def test_a_run_too_short_for_the_filter_is_named(tmp_path, n_volumes):
+    values = np.zeros((n_volumes, 2), np.float32)
+    path = write(tmp_path, values, SamplingFrequency=0.5)
+    with pytest.raises(
+        InputError, match=rf"sub-1_timeseries.tsv: {n_volumes} volumes; .* 3 or more"
+    ):
+        at_one_rate(values, path, 1.5)
+
+
+def test_a_run_that_is_short_at_the_new_rate_is_named(tmp_path):
+    values = np.random.default_rng(0).normal(size=(28, 2)).astype(np.float32)
+    path = write(tmp_path, values, SamplingFrequency=0.5)
+    assert len(at_one_rate(values, path, 6.0)) == 10
+    with pytest.raises(InputError, match=r"9 volumes at 6\.75 s a volume; .* 10 or"):
+        at_one_rate(values, path, 6.75)
+
+
+@pytest.mark.parametrize("hz", [1e-6, 1000])
+def test_a_repetition_time_of_no_scanner_is_named(tmp_path, hz):
+    values = np.zeros((90, 2), np.float32)
+    path = write(tmp_path, values, SamplingFrequency=hz)
+    with pytest.raises(InputError, match=r"is a repetition time of .* 0\.05 to 30 s"):
+        at_one_rate(values, path, 2.0)
