@@ -2,6 +2,7 @@
 
 import re
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +19,10 @@ from scipy.spatial import cKDTree
 from bidsclf.interpret.regions import GRID, Parcels
 
 REACH_MM = 10.0  # of a peak; MKDA, Wager et al. 2007, doi:10.1093/scan/nsm015
+FAULTS = (  # of files that are damaged, or not what their names say
+    *(OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError),
+    *(BadZipFile, zlib.error, pd.errors.InvalidIndexError),
+)
 COLUMNS = ("model", "community", "term", "correlation", "rank")
 FILES = {
     "coordinates": "*_coordinates.tsv.gz",
@@ -114,11 +119,9 @@ def decode(
         paths = _paths(folder)
         masks = {number: parcels.on_grid(names) for number, names in chosen.items()}
         kept = {number: mask for number, mask in masks.items() if mask.any()}
-        by_nimare = find_spec("nimare") is not None
-        found = (_with_nimare if by_nimare else _without)(kept, paths)
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        found, how = _correlations(kept, paths)
+    except FAULTS as error:
         return Decoded(empty, f"Not decoded: {folder}: {error}")
-    how = "NiMARE" if by_nimare else "bidsclf, as NiMARE does, which is not installed"
     note = f"Decoded against {paths['features'].name} by {how}."
     if len(kept) < len(chosen):
         note += f" {len(chosen) - len(kept)} communities have no voxels."
@@ -191,6 +194,20 @@ def _shares(mask: np.ndarray, studies: Studies) -> np.ndarray:
         hit = tree.query_ball_point(moved[start], REACH_MM + 1e-6)
         counts[studies.study[start[:1]]] += len(set().union(*hit))
     return counts / max(int(mask.sum()), 1)
+
+
+def _correlations(
+    masks: Mapping[int, np.ndarray], paths: Mapping[str, Path]
+) -> tuple[dict[int, pd.Series], str]:
+    """Return the correlations of each mask, and who computed them."""
+    reason = "is not installed"
+    if find_spec("nimare") is not None:
+        try:
+            return _with_nimare(masks, paths), "NiMARE"
+        except Exception as error:  # whatever it raises, ours is left
+            words = " ".join(str(error).split())[:200]
+            reason = f"is installed and failed ({type(error).__name__}: {words})"
+    return _without(masks, paths), f"bidsclf, as NiMARE does, which {reason}"
 
 
 def _without(

@@ -1,5 +1,8 @@
 """Decoding: by brute force on drawn studies, by NiMARE and anatomy on real ones."""
 
+import gzip
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +127,42 @@ def test_a_damaged_file_is_a_note_and_no_crash(tmp_path, parcels, kind):
     found = decode({1: ("ball",)}, parcels, model="m", folder=folder)
     assert found.table.empty
     assert "Not decoded" in found.note
+
+
+def test_a_stream_damaged_in_its_middle_is_a_note(tmp_path, parcels):
+    path = files(tmp_path) / "data_coordinates.tsv.gz"
+    whole, packer = gzip.decompress(path.read_bytes()), zlib.compressobj(wbits=31)
+    half = packer.compress(whole[: len(whole) // 2])
+    path.write_bytes(half + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 999)
+    with pytest.raises(zlib.error):
+        gzip.decompress(path.read_bytes())
+    found = decode({1: ("ball",)}, parcels, model="m", folder=tmp_path)
+    assert found.table.empty
+    assert "Not decoded" in found.note
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("from numpy import no_such_name", "ImportError"),
+        ("import zlib; raise zlib.error('of its own')", "error"),
+        ("raise AttributeError('gone in the next version')", "AttributeError"),
+        ("None + 1", "TypeError"),
+    ],
+)
+def test_a_nimare_that_fails_is_replaced_and_said(
+    tmp_path, parcels, monkeypatch, code, kind
+):
+    (tmp_path / "lib" / "nimare").mkdir(parents=True)
+    (tmp_path / "lib" / "nimare" / "__init__.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "nimare"]:
+        monkeypatch.delitem(sys.modules, name)
+    found = decode({1: ("ball",)}, parcels, model="m", folder=files(tmp_path))
+    assert found.table["term"].tolist() == ["here now", "there"]
+    assert f"by bidsclf, as NiMARE does, which is installed and failed ({kind}: " in (
+        found.note
+    )
 
 
 def test_files_of_two_vocabularies_are_not_mixed(tmp_path, parcels):
