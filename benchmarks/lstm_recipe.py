@@ -28,7 +28,7 @@ from bidsclf.folds import Fold, make_folds
 from bidsclf.models._arithmetic import seeded
 from bidsclf.models._base import find, prepared
 from bidsclf.models._loop import learn
-from bidsclf.models._persons import auc, log_odds, positive_share
+from bidsclf.models._persons import auc, log_odds
 from bidsclf.models._rows import Series
 from bidsclf.models._settings import read_settings
 from bidsclf.models._training import Part, balanced
@@ -58,12 +58,11 @@ def trace(
             with torch.inference_mode():
                 told = network(test.batch(seen)).double()
             odds, person = (told[:, 1] - told[:, 0]).numpy(), test.person[seen]
-            scores = {
-                "mean": log_odds(odds, person, "mean"),
-                "share": positive_share(odds, person),
+            areas = {
+                f"test {score}": auc(log_odds(odds, person, score), y[fold.test])
+                for score in ("mean", "share")
             }
-            areas = {name: auc(score, y[fold.test]) for name, score in scores.items()}
-            found.append(entry["valid"] | {f"test {k}": v for k, v in areas.items()})
+            found.append(entry["valid"] | areas)
 
         parts = (Part(s, y[r], weight[y[r]]) for s, r in
                  ((train, fold.train), (valid, fold.valid)))  # fmt: skip
