@@ -54,7 +54,9 @@ def ten_folds(out: Path, nprocs: int, n_epochs: int) -> tuple[float, float, floa
     with tempfile.TemporaryDirectory() as work:
         command = [sys.executable, ROOT / "run.py", out, out, "group", "-w", work]
         command += ["--target", "diagnosis", "--models", NAME, "--nprocs", nprocs]
-        command += ["--model-settings", f"{NAME}:n_epochs={n_epochs}"]
+        settings = {"n_epochs": n_epochs, "per_person": 0, "monitor": "last"}
+        words = [f"{NAME}:{name}={value}" for name, value in settings.items()]
+        command += ["--model-settings", *words]
         start, before = time.perf_counter(), spent()
         quietly(*command, "--analysis-id", f"with{nprocs}")
         whole, used = time.perf_counter() - start, spent() - before

@@ -20,15 +20,17 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+Epoch = tuple[Callable[[], object], int]
 NAME = "lstm-dg"
 WINDOW, N_REGIONS, N_VOLUMES = 30, 116, 176
 N_HIDDEN, N_SECOND, BATCH, RATE, BALANCE, DROPOUT = 50, 20, 32, 1e-3, 0.1, 0.5
-N_NYU = 175
-FASTER, SPARE_MB = 2.5, 200.0  # the aims
+N_NYU, FASTER, SPARE_MB = 175, 2.5, 200.0  # the last two are the aims
+EVERY = {"n_epochs": 1, "per_person": 0, "weight_decay": 0.0}  # an epoch, all windows
 OURS = {"ours": "float32", "ours, bf16 products": "bf16"}  # the claim is the first's
 KERAS = {  # contender: backend, its module, compile(**options)
     "keras tensorflow": ("tensorflow", {"jit_compile": False}),
@@ -54,27 +56,40 @@ def verdict(passed: bool, text: str) -> bool:
     return passed
 
 
-def people(n: int, n_regions: int = N_REGIONS) -> list[np.ndarray]:
-    """Return random series, z-scored: n of (N_VOLUMES, n_regions)."""
-    rng = np.random.default_rng(0)
-    return list(rng.normal(size=(n, N_VOLUMES, n_regions)).astype(np.float32))
+def people(n: int) -> list[np.ndarray]:
+    """Return random series: n of (N_VOLUMES, N_REGIONS)."""
+    shape = (n, N_VOLUMES, N_REGIONS)
+    return list(np.random.default_rng(0).normal(size=shape).astype(np.float32))
 
 
-def our_epoch(name: str, n: int) -> tuple[Callable[[], object], int]:
-    """Return a fit of our model, start to end, and its number of windows."""
+def our_model() -> tuple[Any, list[int]]:
+    """Return our variant, and a list that gets the size of each batch it takes."""
     import torch
 
-    from bidsclf.models._base import find
+    from bidsclf.models import _base, _windows
 
     torch.set_num_threads(1)
-    variant = find(NAME)
+    seen, of = [], _windows.Windows
+    take = of.batch
+    of.batch = lambda self, which: seen.append(len(which)) or take(self, which)
+    return _base.find(NAME), seen
+
+
+def our_epoch(name: str, n: int) -> Epoch:
+    """Return a fit of our model, start to end, and its number of windows."""
+    (variant, seen), n_windows = our_model(), n * (N_VOLUMES - WINDOW + 1)
     x, y = variant.prepare(people(n)), np.arange(n) % 2
-    given = {"n_epochs": 1, "per_person": 0, "weight_decay": 0.0}
-    given |= {"batch_size": BATCH, "learning_rate": RATE, "precision": OURS[name]}
-    return lambda: variant.make(**given).fit(x, y), n * (N_VOLUMES - WINDOW + 1)
+    given = EVERY | {"batch_size": BATCH, "learning_rate": RATE}
+
+    def epoch() -> None:
+        seen.clear()
+        variant.make(**given, precision=OURS[name]).fit(x, y)
+        assert sum(seen) == n_windows, f"{sum(seen)} windows, not {n_windows}"
+
+    return epoch, n_windows
 
 
-def keras_epoch(name: str, n: int) -> tuple[Callable[[], object], int]:
+def keras_epoch(name: str, n: int) -> Epoch:
     """Return an epoch of the same network in Keras, and its number of windows."""
     backend, options = KERAS[name]
     os.environ["KERAS_BACKEND"] = backend
@@ -134,15 +149,11 @@ class Contender:
     """A process that trains one epoch when asked."""
 
     def __init__(self, name: str, n: int) -> None:
-        self.name = name
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--work", name, "--people", str(n)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | ALONE,
-        )
+        self.name, pipe = name, subprocess.PIPE
+        command = [sys.executable, __file__, "--work", name, "--people", str(n)]
+        ends = {"stdin": pipe, "stdout": pipe, "stderr": subprocess.DEVNULL}
+        env = os.environ | ALONE
+        self.process = subprocess.Popen(command, text=True, env=env, **ends)
 
     def epoch(self) -> list[float] | None:
         """Return samples a second, of wall and of processor time; None if it died."""
@@ -172,8 +183,10 @@ def duel(n: int, n_rounds: int) -> bool:
     names = [name for name, (module, _) in KERAS.items() if find_spec(module)]
     all_of = [Contender(name, n) for name in (*OURS, *names)]
     first = {one.name: one.epoch() for one in all_of}  # compiles; not counted
-    for name in [name for name, rate in first.items() if rate is None]:
-        print(f"{name}: does not run here, left out")
+    dead = [name for name, rate in first.items() if rate is None]
+    print("does not run here, left out:", ", ".join(dead) or "none")
+    if "ours" in dead:
+        return verdict(False, "ours does not run: try --work ours, and press enter")
     runs = [one for one in all_of if first[one.name] is not None]
     rates = np.array([[one.epoch() for one in runs] for _ in range(n_rounds)])
     for one in runs:
@@ -182,10 +195,9 @@ def duel(n: int, n_rounds: int) -> bool:
 
 
 def ceiling() -> float:
-    """Return samples/s if this core did nothing but the network's float32 products.
+    """Return samples/s of a core that does nothing but the network's products.
 
-    Three products a weight and volume, forward, and backward to the weights and the
-    input; the regions themselves need no gradient.
+    Of each weight: forward, and backward to it and to its input, save the regions.
     """
     import torch
 
@@ -231,45 +243,36 @@ def nyu() -> tuple[list[np.ndarray], str]:
 
 
 def remember() -> None:
-    """Train an epoch on NYU's windows; write megabytes as JSON."""
-    import torch
-
-    from bidsclf.models._base import find
-
-    torch.set_num_threads(1)
-    (series, what), variant = nyu(), find(NAME)
-    size = sum(one.nbytes for one in series)
-    y, x = np.arange(len(series)) % 2, None
+    """Train an epoch on NYU's windows, a tenth for validation; write MB as JSON."""
+    (series, what), (variant, seen) = nyu(), our_model()
+    size, shapes = sum(one.nbytes for one in series), [one.shape for one in series]
     before = resident() - size
-    x, series = variant.prepare(series), [one.shape for one in series]
-    variant.make(n_epochs=1).fit(x, y)
+    x, y = variant.prepare(series), np.arange(len(series)) % 2
+    del series
+    valid, train = np.split(np.arange(len(y)), [len(y) // 10])
+    variant.make(**EVERY).fit(x[train], y[train], (x[valid], y[valid]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    windows = sum(4 * (t - WINDOW + 1) * WINDOW * r for t, r in series)
+    assert sum(seen) >= sum(t - WINDOW + 1 for t, _ in shapes), "some windows not seen"
+    windows = sum(4 * (t - WINDOW + 1) * WINDOW * r for t, r in shapes)
     found = {"before": before, "series": size, "peak": peak, "windows": windows}
-    kinds = f"{len(series)} people x {series[0][1]} regions ({what})"
-    print(
-        json.dumps({key: value / 1e6 for key, value in found.items()} | {"of": kinds})
-    )
+    mb = {key: value / 1e6 for key, value in found.items()}
+    print(json.dumps(mb | {"of": f"{len(y)} people x {shapes[0][1]} regions ({what})"}))
 
 
 def resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+    statm = Path("/proc/self/statm").read_text()
+    return int(statm.split()[1]) * resource.getpagesize()
 
 
 def memory() -> bool:
-    command = [sys.executable, __file__, "--remember"]
-    env = os.environ | ALONE
-    out = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
-    mb = json.loads(out.stdout.splitlines()[-1])
-    more = mb["peak"] - mb["before"] - mb["series"]
+    command = [sys.executable, __file__, "--work", "memory"]
+    mb = json.loads(subprocess.check_output(command, env=os.environ | ALONE))
     print(
-        f"\n{mb['of']}: series {mb['series']:.0f} MB, all windows copied would be"
-        f" {mb['windows']:.0f} MB; the process before {mb['before']:.0f} MB,"
-        f" at its peak {mb['peak']:.0f} MB"
+        f"\n{mb['of']}: series {mb['series']:.0f} MB, all windows {mb['windows']:.0f}"
     )
-    text = f"{more:.0f} MB beside the series, aim {SPARE_MB:.0f} MB"
-    return verdict(more <= SPARE_MB, text)
+    print(f"process before {mb['before']:.0f} MB, at its peak {mb['peak']:.0f} MB")
+    more = mb["peak"] - mb["before"] - mb["series"]
+    return verdict(more <= SPARE_MB, f"{more:.0f} MB beside them, aim {SPARE_MB:.0f}")
 
 
 def main() -> int:
@@ -278,15 +281,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    parser.add_argument("--remember", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.work or given.remember:
-        work(given.work, given.people) if given.work else remember()
+    if given.work:
+        work(given.work, given.people) if given.work != "memory" else remember()
         return 0
     print(f"python {' '.join(sys.argv)}")
-    threads = os.environ.get("OMP_NUM_THREADS", "unset")
-    print(f"{os.cpu_count()} cores, OMP_NUM_THREADS = {threads},", end=" ")
-    print(f"load {os.getloadavg()[0]:.1f}\n")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     passed = [PARTS[name](given) for name in given.only]
     return 0 if all(passed) else 1
 
