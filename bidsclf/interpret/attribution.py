@@ -28,7 +28,7 @@ class Attribution:
         The same of magnitudes, as shares of all regions: they sum to 1.
     time : float64 array of shape (T,) or None
         Magnitude by volume of the window, as shares that sum to 1; None where a
-        row is not cut into windows.
+        row is not cut into windows: volumes of whole scans have no common place.
     """
 
     signed: np.ndarray
@@ -89,9 +89,10 @@ def attribute(model: Any, x: Any, *, n_regions: int) -> Attribution:
     """
     samples = model.samples(x)
     which = spaced(samples.person, PER_PERSON)
+    length = getattr(samples, "length", None)
     if not len(which):
         raise InputError("no row to attribute a score on; give one or more.")
-    signed, absolute, time = np.zeros(n_regions), np.zeros(n_regions), 0.0
+    signed, absolute, time = map(np.zeros, (n_regions, n_regions, length or 0))
     # cuDNN's LSTM has a gradient in training mode alone, where dropout draws
     with torch.backends.cudnn.flags(enabled=False):
         for start in range(0, len(which), AT_ONCE):
@@ -103,9 +104,9 @@ def attribute(model: Any, x: Any, *, n_regions: int) -> Attribution:
             found = integrated_gradients(model.network, batch).double().cpu().numpy()
             signed += _by_region(found, n_regions)
             absolute += _by_region(np.abs(found), n_regions)
-            if found.ndim == 3:
-                time = time + np.abs(found).sum(axis=(0, 2))
-    shares = None if np.ndim(time) == 0 else time / max(np.sum(time), 1e-300)
+            if length is not None:
+                time += np.abs(found).sum(axis=(0, 2))
+    shares = None if length is None else time / max(time.sum(), 1e-300)
     return Attribution(
         signed / len(which), absolute / max(absolute.sum(), 1e-300), shares
     )

@@ -46,6 +46,7 @@ class Muted:
 
     def __init__(self, samples: Samples, dead: np.ndarray, width: int) -> None:
         self.inner, self.person = samples, samples.person
+        self.length: int | None = getattr(samples, "length", None)
         self.alive = torch.ones(width)
         self.alive[torch.from_numpy(dead)] = 0
 

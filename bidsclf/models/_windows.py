@@ -26,6 +26,7 @@ class Windows:
 
     Attributes
     ----------
+    length : int
     views : float32 tensor of shape (n_all_volumes - T + 1, T, R)
         The volumes from each volume on, whoever they are of; shares memory with
         ``rows``, which may be read-only: never write to it.
@@ -43,6 +44,7 @@ class Windows:
     def __init__(self, rows: Series, length: int) -> None:
         if length < 1:
             raise InputError(f"a window of {length} volumes; it takes 1 or more.")
+        self.length = length
         begin, end = rows.ends[rows.rows], rows.ends[rows.rows + 1]
         count = end - begin - length + 1
         _check(count, length)
@@ -86,8 +88,7 @@ def _check(count: np.ndarray, length: int) -> None:
     if is_short.any():
         found = count[is_short] + length - 1
         raise InputError(
-            f"{is_short.sum()} of {len(count)} rows have fewer volumes than a window"
-            f" of {length} (first rows {np.flatnonzero(is_short)[:5].tolist()}, the"
-            f" shortest has {found.min()}). Leave these people out with --include, or"
+            f"{is_short.sum()} of {len(count)} scans have fewer volumes than a window"
+            f" of {length} (the shortest has {found.min()}). Leave these people out with --include, or"
             " take a shorter window: --model-settings MODEL:window=VALUE."
         )

@@ -1,5 +1,6 @@
 """The work of a node: prepare an input, fit a fold, permute it, screen an input."""
 
+import logging
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,7 @@ from bidsclf.screening import screen as screened
 from bidsclf.workflows import _analysis, _explain, _persons, _shared, _source
 from bidsclf.workflows._jobs import Job
 
+LOG = logging.getLogger("bidsclf")
 DIGESTS = "digests.json"
 SCREENED = ("sites", "site_map", "qcfc")  # tables of a screening
 
@@ -127,27 +129,33 @@ def fit(work: Path, job: Job) -> list[Path]:
         )
         names = (WEIGHTS, DESCRIPTION, HARMONIZER)
         kept = [folder / name for name in names if (folder / name).exists()]
-    notes, explained = _explained(work, job, found, x, shared)
     values = {
         "score": found.scores.tolist(),
         "probability": found.probabilities.tolist(),
         "harmonized": found.harmonized.tolist(),
-        "notes": notes,
+        "notes": found.notes,
     }
-    written = [store.write_json(scores_of(work, job.unit), values), *kept, *explained]
+    path = store.write_json(scores_of(work, job.unit), values)
+    explained, fault = _explained(work, job, found, x, shared)
+    if fault:
+        notes = found.notes | {"not_explained": fault}
+        store.write_json(path, values | {"notes": notes})
     shutil.rmtree(unfinished, ignore_errors=True)
-    return written
+    return [path, *kept, *explained]
 
 
 def _explained(
     work: Path, job: Job, found: FitResult, x: Any, shared: dict[str, Any]
-) -> tuple[dict[str, Any], list[Path]]:
-    """Keep what a fit looks at; one that cannot be explained says so and counts."""
+) -> tuple[list[Path], str]:
+    """Keep what a fit looks at; else return why, for the fit counts all the same."""
     try:
-        seen, notes = _explain.look(job, found, x, shared), found.notes
+        return _explain.keep(work, job.unit, _explain.look(job, found, x, shared)), ""
     except BidsclfError as error:
-        seen, notes = {}, found.notes | {"not_explained": str(error)}
-    return notes, _explain.keep(work, job.unit, seen)
+        fault = str(error)
+    except Exception as error:  # a trained fold is worth more than its explanation
+        LOG.exception("%s is fitted, but cannot be explained", job.unit)
+        fault = f"{error!r}. This is a fault of bidsclf: report it."
+    return _explain.keep(work, job.unit, {}), fault
 
 
 def _refuse_nan(unit: str, scores: np.ndarray) -> None:

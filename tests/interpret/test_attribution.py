@@ -21,6 +21,8 @@ from bidsclf.interpret.attribution import (
     spaced,
     time_table,
 )
+from bidsclf.models._base import find
+from bidsclf.models._rows import Series
 
 REGIONS = ("a", "b", "c", "d")
 
@@ -40,8 +42,8 @@ class Odds(nn.Module):
 class People:
     """Samples of people, one each, or several windows."""
 
-    def __init__(self, values, person):
-        self.values, self.person = values, person
+    def __init__(self, values, person, length):
+        self.values, self.person, self.length = values, person, length
 
     def batch(self, which):
         return (torch.as_tensor(self.values[which]),)
@@ -50,7 +52,7 @@ class People:
 def model_of(odds, person=None):
     def samples(values):
         own = np.arange(len(values)) if person is None else person
-        return People(values, own)
+        return People(values, own, values.shape[1] if values.ndim == 3 else None)
 
     return SimpleNamespace(
         network=Odds(odds).eval(), samples=samples, device=torch.device("cpu")
@@ -129,6 +131,25 @@ def test_an_edge_is_half_of_each_of_its_ends():
     np.testing.assert_allclose(found.signed, [3, 3, -1, -1])
     np.testing.assert_allclose(found.absolute, np.array([3, 3, 1, 1]) / 8)
     assert found.time is None
+
+
+@pytest.mark.parametrize("settings", [{}, {"mask": False, "pool": "mean"}], ids=str)
+def test_whole_scans_of_any_length_have_regions_and_no_common_time(settings):
+    rng = np.random.default_rng(0)
+    # more people than a step takes, so that steps differ in their longest scan
+    lengths = [30] * 40 + [20] * 40 + [25]
+    scans = [rng.normal(size=(n, 4)).astype(np.float32) for n in lengths]
+    for one in scans:
+        one[:, 2] = 0
+    model = find("rsnlstm").make(n_epochs=1, units=(4, 2), dropout=0.0, **settings)
+    model.fit(Series.of(scans), np.arange(len(scans)) % 2)
+    found = [
+        attribute(model, Series.of(scans[start:]), n_regions=4) for start in (0, 40)
+    ]
+    assert found[0].time is None
+    assert time_table(found, model="rsnlstm").empty
+    assert found[0].absolute[2] == 0
+    assert found[0].absolute.sum() == pytest.approx(1)
 
 
 def test_people_with_many_windows_count_like_others():

@@ -29,15 +29,18 @@ def make_people(
     seed: int = 0,
     regions: tuple[str, ...] = REGIONS,
     name: str = "",
+    spread: int = 1,
 ) -> pd.DataFrame:
     """Write features and participants.tsv of controls and patients in turn.
 
-    Each seed is a study of its own, unless it has a name.
+    Each seed is a study of its own, unless it has a name. Scans have 60 volumes, or
+    ``spread`` lengths from there up.
     """
     rng, rows = np.random.default_rng(seed), []
     for number, label in enumerate(labels):
         is_patient = number % 2 == 1
-        series = series_of(rng, is_patient=is_patient)
+        n_volumes = 60 + number % spread
+        series = series_of(rng, is_patient=is_patient, n_volumes=n_volumes)
         atlas = derivatives.AtlasOutput(
             atlas="toy",
             regions=regions,

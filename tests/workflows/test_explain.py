@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,20 @@ import pytest
 from nibabel import Nifti1Image
 
 from bidsclf.config import Config, InterpretConfig
-from bidsclf.crossval import load_bundle
+from bidsclf.crossval import Recipe, load_bundle
+from bidsclf.errors import FitError
 from bidsclf.files import store
+from bidsclf.workflows import _fits
+from bidsclf.workflows._jobs import Job
 from bidsclf.workflows.group import run_group
 
-SETTINGS = tuple(
-    f"lstm-dg:{word}"
-    for word in ("n_epochs=2", "window=12", "n_communities=4", "per_person=2")
+SETTINGS = (
+    *(
+        f"lstm-dg:{word}"
+        for word in ("n_epochs=2", "window=12", "n_communities=4", "per_person=2")
+    ),
+    "rsnlstm:n_epochs=1",
+    "rsnlstm:units=3,2",
 )
 
 
@@ -30,11 +38,21 @@ def config_of(seam: Path, out: Path, **interpret) -> Config:
     return replace(
         config,
         analysis=replace(
-            config.analysis, models=("fc-svm", "lstm-dg"), settings=SETTINGS
+            config.analysis,
+            models=("fc-svm", "lstm-dg", "rsnlstm"),
+            settings=SETTINGS,
         ),
         folds=replace(config.folds, n_folds=2),
         interpret=InterpretConfig(**interpret),
     )
+
+
+@pytest.fixture(scope="module")
+def seam(write_people, tmp_path_factory):
+    """Scans of seven lengths."""
+    out = tmp_path_factory.mktemp("uneven")
+    write_people(out, [f"{n:02d}" for n in range(32)], spread=7)
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +68,8 @@ def table(out: Path, name: str) -> pd.DataFrame:
 
 def test_every_epoch_of_every_fold_is_in_the_record(analysed):
     learning = table(analysed, "learning")
-    assert set(learning["model"]) == {"lstm-dg"}
+    assert set(learning["model"]) == {"lstm-dg", "rsnlstm"}
+    learning = learning[learning["model"] == "lstm-dg"]
     counts = learning.groupby(["fold", "epoch"]).size()
     assert set(counts.index) == {(fold, epoch) for fold in (1, 2) for epoch in (1, 2)}
     kept = learning[learning["kept"] == 1].groupby("fold")["epoch"].unique()
@@ -81,12 +100,52 @@ def test_robustness_stands_beside_the_tensor_s(analysed):
 def test_attributions_are_shares_of_regions_over_folds(analysed):
     attributions = table(analysed, "attributions")
     ways = attributions.groupby("model")["method"].unique().map(list).to_dict()
-    assert ways == {"fc-svm": ["haufe"], "lstm-dg": ["integrated gradients"]}
+    gradients = {name: ["integrated gradients"] for name in ("lstm-dg", "rsnlstm")}
+    assert ways == {"fc-svm": ["haufe"]} | gradients
     sums = attributions.groupby("model")["absolute"].sum()
     np.testing.assert_allclose(sums, 1, rtol=1e-6)
     assert set(attributions["n_folds"]) == {2}
     time = table(analysed, "attribution_time")
+    assert set(time["model"]) == {"lstm-dg"}  # whole scans have no common time
     assert time["volume"].tolist() == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FitError("the reason."), "the reason."),
+        (KeyError("x"), "KeyError('x'). This is a fault of bidsclf: report it."),
+    ],
+    ids=repr,
+)
+def test_a_fold_that_cannot_be_explained_keeps_its_scores(
+    monkeypatch, tmp_path, error, told
+):
+    found = SimpleNamespace(
+        scores=np.array([0.1]), probabilities=np.array([0.2]),
+        harmonized=np.array(["none"]), notes={"epoch": 3},
+    )  # fmt: skip
+    job = Job(unit="u", model="lstm-dg", number=0, kind="fit", seed=0, device="cpu")
+    path = _fits.scores_of(tmp_path, "u")
+
+    def look(*given):
+        assert store.read_json(path)["notes"] == {"epoch": 3}  # written before
+        raise error
+
+    shared = {"y": [0], "rows": [0]}
+    for place, name, value in (
+        (_fits, "_open_rows", None), (_fits, "fit_fold", found),
+        (_fits, "_recipe", Recipe(variant="lstm-dg")), (_fits._shared, "read", shared),
+        (_fits._shared, "fold_of", None), (_fits._shared, "traits_of", None),
+    ):  # fmt: skip
+        monkeypatch.setattr(place, name, lambda *_, value=value, **__: value)
+    monkeypatch.setattr(_fits._explain, "look", look)
+    stale = _fits._explain.keep(tmp_path, "u", {"signed": np.ones(2)})
+    assert _fits.fit(tmp_path, job) == [path]
+    kept = store.read_json(path)
+    assert kept["score"] == [0.1]
+    assert kept["notes"] == {"epoch": 3, "not_explained": told}
+    assert not stale[0].exists()
 
 
 def test_a_pattern_is_of_the_training_people_of_each_fold(analysed, seam):
