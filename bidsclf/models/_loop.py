@@ -253,24 +253,37 @@ class _Side:
 
 
 def _detached(losses: Losses) -> Losses:
-    total, logits, parts = losses
+    total, logits, parts, counts = losses
     return Losses(
         total.detach(),
         None if logits is None else logits.detach(),
         {name: part.detach() for name, part in parts.items()},
+        counts,
     )
 
 
 def _means(seen: list[Losses], n: int, size: int) -> dict[str, Any]:
-    """Return the means over n samples of what batches of ``size`` said."""
-    share = torch.full((len(seen),), float(size), dtype=torch.float64)
-    share[-1] = n - size * (len(seen) - 1)
-    means: dict[str, Any] = {}
-    for name in ("loss", *seen[0].parts):
-        each = [one.total if name == "loss" else one.parts[name] for one in seen]
-        values = torch.stack(each).double().cpu()
-        means[name] = (values @ share).item() / n
+    """Return the means over n samples of what batches of ``size`` said.
+
+    A part with counts is a mean over what it counts, in the loss as well.
+    """
+    sizes = torch.full((len(seen),), float(size), dtype=torch.float64)
+    sizes[-1] = n - size * (len(seen) - 1)
+    loss = _joined([one.total for one in seen])
+    means: dict[str, Any] = {"loss": (loss @ sizes).item() / n}
+    for name in seen[0].parts:
+        values = _joined([one.parts[name] for one in seen])
+        means[name] = (values @ sizes).item() / n
+        if name in (seen[0].counts or {}):
+            counts = _joined([(one.counts or {})[name] for one in seen])
+            exact = (values @ counts).item() / max(counts.sum().item(), 1)
+            means["loss"] += exact - means[name]
+            means[name] = exact
     return means
+
+
+def _joined(scalars: list[Tensor]) -> Tensor:
+    return torch.stack(scalars).double().cpu()
 
 
 def _odds(logits: Tensor) -> np.ndarray:

@@ -75,16 +75,25 @@ class Losses(NamedTuple):
     logits : tensor of shape (B, 2) or None
         None for a loss that knows no classes.
     parts : dict of scalar tensors
-        Named parts of the loss, for the record and ``monitor``.
+        Named parts of the loss, for the record and ``monitor``: means over the
+        samples of the batch.
+    counts : dict of scalar tensors, or None
+        Of each part that is a mean over fewer of them: over how many. Such a part
+        is in ``total`` with the factor 1. Measures of an epoch are then means over
+        all that count, whatever the batches.
     """
 
     total: Tensor
     logits: Tensor | None
     parts: dict[str, Tensor]
+    counts: dict[str, Tensor] | None = None
 
 
 class Samples(Protocol):
     """What a step takes: people, or windows of people.
+
+    Windows, whose first tensor is of shape (B, T, R) for the same T whoever they are
+    of, also tell T as ``length``.
 
     Attributes
     ----------

@@ -124,7 +124,8 @@ class LSTMNetwork(nn.Module):
         error = ((guess - after) ** 2).mean(dim=1)  # (B,)
         generative = (error * has_after).sum() / has_after.sum().clamp(min=1)
         parts["generative"] = generative.detach()
-        return Losses(generative + self.balance * discriminative, logits, parts)
+        total = generative + self.balance * discriminative
+        return Losses(total, logits, parts, {"generative": has_after.sum()})
 
     @torch.no_grad()
     def project(self) -> None:
