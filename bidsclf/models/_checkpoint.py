@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,19 +32,26 @@ class Checkpoint:
         Its folder is made when the first epoch is done.
     rows : str
         Digest of the rows and labels (``digest_of``): a file of others is ignored.
+    settings : mapping
+        Of the network, as JSON values: not all of them show in its weights.
     """
 
     path: Path
     rows: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self, network: nn.Module, training: Training) -> str:
         """Return a hash of all that decides what is learned.
 
-        These are rows and labels, the settings, the weights it starts from,
-        which stand for the network and the seed, and the versions.
+        These are rows and labels, the network's class and settings, how it is
+        trained, the weights it starts from, which stand for the seed, and the
+        versions.
         """
+        kind = type(network)
         made = {
             "rows": self.rows,
+            "network": f"{kind.__module__}.{kind.__qualname__}",
+            "settings": dict(self.settings),
             "training": asdict(training),
             "versions": [__version__, torch.__version__],
             "device": next(network.parameters()).device.type,

@@ -15,7 +15,7 @@ from bidsclf.errors import ConfigError, InputError
 from bidsclf.models._arithmetic import exact, moved, products, seeded
 from bidsclf.models._checkpoint import Checkpoint, digest_of
 from bidsclf.models._loop import EVALUATED, Watch, learn
-from bidsclf.models._persons import SCORES, log_odds, positive_share
+from bidsclf.models._persons import SCORES, log_odds
 from bidsclf.models._progress import shown
 from bidsclf.models._regions import Muted, dead_regions
 from bidsclf.models._rows import canonical_order, check_classes, take
@@ -40,7 +40,7 @@ class TorchClassifier:
         As torch names it.
     score : {'mean', 'share'}
         A person's score: the mean probability of the samples, or the share of
-        samples that are called positive, of which a tie counts half.
+        samples that are called positive, smoothed: see ``log_odds``.
     **settings
         Those named as a field of Training replace it; the others are the
         network's.
@@ -120,7 +120,13 @@ class TorchClassifier:
         return self
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return logits and truth of the validation part, which chose the epoch."""
+        """Return logits and truth of the validation part.
+
+        With the monitor 'last' these people chose nothing: they serve the
+        calibration and the curves. With any other they chose the epoch, which
+        was kept because it suits them: a temperature learned from them is
+        optimistic.
+        """
         return self.held
 
     def decide(self, x: Any) -> np.ndarray:
@@ -132,10 +138,7 @@ class TorchClassifier:
 
     def predict_score(self, x: Any) -> np.ndarray:
         """Return the score of class 1 the network gives, uncalibrated."""
-        if self.score == "mean" or not len(x):
-            return expit(self.decide(x))
-        samples = self.samples(x)
-        return positive_share(self._odds(samples), samples.person)
+        return expit(self.decide(x))
 
     def notes(self) -> dict[str, Any]:
         """Return the kept epoch and the measures of all, as JSON values."""
@@ -195,7 +198,8 @@ class TorchClassifier:
         """Return the file of a phase of the training, None if none is kept."""
         if self.folder is None:
             return None
-        return Checkpoint(path=self.folder / f"{phase}.safetensors", rows=self.rows)
+        path = self.folder / f"{phase}.safetensors"
+        return Checkpoint(path=path, rows=self.rows, settings=self.settings)
 
     def samples(self, x: Any) -> Samples:
         """Return samples in which regions that are dead in training are 0."""

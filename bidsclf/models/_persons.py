@@ -17,8 +17,9 @@ def log_odds(odds: np.ndarray, person: np.ndarray, score: str) -> np.ndarray:
         Ascending from 0; everyone has a sample.
     score : {'mean', 'share'}
         'mean': of the mean probability. 'share': of the share of samples with
-        odds above 0, ``log((k + 0.5) / (n - k + 0.5))`` for k of n, which stays
-        finite (ours); odds of 0 count half.
+        odds above 0, smoothed to ``(k + 0.5) / (n + 1)`` for k of n, so that its
+        log odds stay finite (ours; 9 of 10 are less sure than 89 of 99); odds of
+        0 count half.
 
     Returns
     -------
@@ -32,7 +33,8 @@ def log_odds(odds: np.ndarray, person: np.ndarray, score: str) -> np.ndarray:
     """
     starts = _starts(person)
     if score == "share":
-        positive, counts = _positive(odds, person)
+        counts = np.bincount(person)
+        positive = np.bincount(person, weights=np.heaviside(odds, 0.5))
         share: np.ndarray = np.log((positive + 0.5) / (counts - positive + 0.5))
         return share
     if len(starts) == len(odds):
@@ -41,18 +43,6 @@ def log_odds(odds: np.ndarray, person: np.ndarray, score: str) -> np.ndarray:
     likely = np.logaddexp.reduceat(-np.logaddexp(0, -odds), starts)
     unlikely: np.ndarray = np.logaddexp.reduceat(-np.logaddexp(0, odds), starts)
     return likely - unlikely
-
-
-def positive_share(odds: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """Return the share of each person's samples with odds above 0; 0 counts half.
-
-    Examples
-    --------
-    >>> positive_share(np.array([-1.0, 0.0, 2.0, 3.0]), np.array([0, 1, 1, 1])).round(2)
-    array([0.  , 0.83])
-    """
-    positive, counts = _positive(odds, person)
-    return positive / counts
 
 
 def auc(odds: np.ndarray, truth: np.ndarray) -> float | None:
@@ -83,8 +73,3 @@ def drawn(counts: np.ndarray, per_person: int) -> np.ndarray:
 
 def _starts(person: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(person, prepend=-1))
-
-
-def _positive(odds: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    positive = np.bincount(person, weights=np.heaviside(odds, 0.5))
-    return positive, np.bincount(person)

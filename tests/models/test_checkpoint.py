@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from bidsclf.errors import FitError
 from bidsclf.models._arithmetic import seeded
+from bidsclf.models._base import find
 from bidsclf.models._checkpoint import Checkpoint, digest_of
 from bidsclf.models._classifier import TorchClassifier
 from bidsclf.models._loop import learn
@@ -266,3 +267,40 @@ def test_a_classifier_keeps_and_finds_its_own_checkpoint(tmp_path):
         assert found.history == expected.history
         assert_same(found.network.state_dict(), expected.network.state_dict())
     assert {path.name for path in tmp_path.iterdir()} == {"fit.safetensors"}
+
+
+LSTM = {"window": 3, "n_communities": 3, "n_hidden": 2, "per_person": 2}
+
+
+OTHERS = [
+    ("lstm-dg", "lstm-h", {}),
+    *(
+        ("lstm-dg", "lstm-dg", one)
+        for one in ({"balance": 0.9}, {"dropout": 0.0}, {"window": 4})
+    ),
+    *(
+        ("rsnlstm", "rsnlstm", one)
+        for one in ({"pool": "mean"}, {"mask": False}, {"recurrent_dropout": 0.5})
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "two", "changed"), OTHERS, ids=str)
+def test_a_checkpoint_of_other_settings_or_class_is_ignored(
+    tmp_path, one, two, changed
+):
+    """None of these shows in the shapes of the weights, nor in how they start."""
+    rng = np.random.default_rng(0)
+    x = Series.of([rng.normal(size=(5 + n % 3, 4)).astype("f4") for n in range(12)])
+    own = LSTM if one.startswith("lstm") else {"units": (3, 2)}
+
+    def fit(name, folder=None, **settings):
+        model = find(name).make(seed=1, n_epochs=2, **own | settings)
+        if folder is not None:
+            model.keep_in(folder)
+        return model.fit(x, Y[:12])
+
+    first = fit(one, tmp_path)
+    expected, found = fit(two, **changed), fit(two, tmp_path, **changed)
+    assert_same(found.network.state_dict(), expected.network.state_dict())
+    assert expected.history != first.history

@@ -88,13 +88,27 @@ def test_a_score_is_the_mean_probability_or_the_share_of_positive_samples():
     np.testing.assert_allclose(mean.predict_score(valid), means, rtol=1e-6)
     positive = np.array([(one > 0).sum() for one in odds])
     counts = np.array([len(one) for one in odds])
-    np.testing.assert_array_equal(share.predict_score(valid), positive / counts)
+    smoothed = (positive + 0.5) / (counts + 1)
+    np.testing.assert_allclose(share.predict_score(valid), smoothed)
     told, truth = share.held_out()
-    expected = np.log((positive + 0.5) / (counts - positive + 0.5))
-    np.testing.assert_allclose(told, expected)
+    np.testing.assert_allclose(expit(told), smoothed)
     np.testing.assert_array_equal(truth, Y)
     assert mean.predict_score(valid[np.empty(0, int)]).shape == (0,)
     assert share.predict_score(valid[np.empty(0, int)]).shape == (0,)
+
+
+def test_score_and_log_odds_rank_people_of_any_length_alike():
+    """9 of 10 volumes are a larger share than 89 of 99, and less certain."""
+    rows = [np.ones((n, 5), np.float32) for n in (10, 99)]
+    rows[0][0], rows[1][:10] = -1, -1
+    model = classifier(score="share").fit(series(), Y)
+    with torch.no_grad():
+        model.network.line.weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 5))
+        model.network.line.bias.zero_()
+    x = Series.of(rows)
+    found = model.predict_score(x)
+    np.testing.assert_allclose(found, [9.5 / 11, 89.5 / 100])
+    np.testing.assert_allclose(expit(model.decide(x)), found)
 
 
 def test_a_tie_counts_half():
@@ -169,7 +183,7 @@ def test_what_a_dead_region_does_in_new_people_means_nothing(tmp_path):
 
 def test_only_floats_with_regions_last_are_muted():
     class Odd:
-        person = np.arange(2)
+        person, length = np.arange(2), 7
 
         def batch(self, which):
             return (
@@ -177,7 +191,9 @@ def test_only_floats_with_regions_last_are_muted():
                 torch.ones(3, 2), torch.ones(2, 3), [3, 3],
             )  # fmt: skip
 
-    found = Muted(Odd(), np.array([1]), 3).batch(np.arange(2))
+    muted = Muted(Odd(), np.array([1]), 3)
+    assert muted.length == 7
+    found = muted.batch(np.arange(2))
     assert found[0].sum() == 2 * 7 * 2
     assert found[1].sum() == 6
     assert found[2].sum() == 6

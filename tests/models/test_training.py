@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from bidsclf.errors import ConfigError, FitError
 from bidsclf.models._arithmetic import exact, seeded
 from bidsclf.models._loop import _Side, learn
-from bidsclf.models._persons import auc, log_odds, positive_share
+from bidsclf.models._persons import auc, log_odds
 from bidsclf.models._training import Part, Training, balanced, settings_of
 
 CPU = torch.device("cpu")
@@ -238,10 +238,9 @@ def test_log_odds_of_people_are_those_of_the_mean_probability(pairs):
     mean = np.bincount(person, expit(odds)) / np.bincount(person)
     # near 1 the probability itself has lost digits, which its log odds show
     np.testing.assert_allclose(expit(log_odds(odds, person, "mean")), mean, rtol=1e-9)
-    share = np.bincount(person, (odds > 0) + 0.5 * (odds == 0)) / np.bincount(person)
-    np.testing.assert_allclose(positive_share(odds, person), share)
-    told = log_odds(odds, person, "share")
-    np.testing.assert_array_equal(np.sign(told), np.sign(share - 0.5))
+    positive = np.bincount(person, (odds > 0) + 0.5 * (odds == 0))
+    share = (positive + 0.5) / (np.bincount(person) + 1)
+    np.testing.assert_allclose(expit(log_odds(odds, person, "share")), share)
 
 
 def test_log_odds_stay_finite_where_probabilities_are_1():
