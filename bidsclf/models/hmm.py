@@ -32,6 +32,11 @@ class HMMClassifier:
     not seen them or their family, of the inner folds; new people by models of all.
     The number of states and C are those of the best mean AUC of the inner folds, the
     fewer and the smaller of equals, on these same numbers: no fold is nested deeper.
+    Pooled models see no label, so that these AUCs are honest but for the choice of
+    the best. Models of classes that describe four inner parts were learned with
+    labels of the fifth, which is then asked for its AUC: ``inner_auc`` and the choice
+    are biased there, ``notes`` say so, and ``held_out`` is None, which leaves the
+    score uncalibrated. No test row has any part in either.
 
     A region that is constant in all training people is left out; one that is
     constant in a person says nothing of that person: the training mean.
@@ -147,8 +152,13 @@ class HMMClassifier:
         return choice, rows.T @ dual, float(intercept), centre, spread
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return decision values and truth of the rows that inner folds held out."""
-        return self.inner if self.inner is not None and len(self.inner[1]) else None
+        """Return decision values and truth of the rows that inner folds held out.
+
+        None with ``per_class``, whose models knew labels of these rows.
+        """
+        if self.per_class or self.inner is None or not len(self.inner[1]):
+            return None
+        return self.inner
 
     def decide(self, x: Series) -> np.ndarray:
         """Return the signed decision values, float64 of shape (n,)."""
@@ -175,6 +185,7 @@ class HMMClassifier:
             "cost": self.cost,
             "relative_cost": self.relative_cost,
             "inner_auc": self.inner_auc,
+            "is_inner_auc_biased": self.per_class,
             "is_crossfitted": self.is_crossfitted,
             "n_dead_regions": self.n_dead,
         }

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.models._base import find
@@ -146,3 +147,27 @@ def test_what_cannot_be_learned_from_is_said():
     model = HMMClassifier(**SMALL).fit(Series.of(series), y)
     with pytest.raises(InputError, match=r"series of 3 regions; .* learned from 4"):
         model.predict_score(Series.of([series[0][:, :3]]))
+
+
+def test_labels_drawn_anew_are_told_by_chance_in_the_inner_folds():
+    """Pooled models see no label; what is above .5 is the choice of the best C."""
+    series, y = study(n=24)
+    aucs = []
+    for seed in range(12):
+        drawn = np.random.default_rng(seed).permutation(y)
+        model = HMMClassifier(states=(2,), n_iter=2).fit(Series.of(series), drawn)
+        told, truth = model.held_out()
+        aucs.append(roc_auc_score(truth, told))
+    assert np.mean(aucs) == pytest.approx(0.5, abs=0.12)
+    model = HMMClassifier(states=(2,), n_iter=10).fit(Series.of(series), y)
+    told, truth = model.held_out()
+    assert roc_auc_score(truth, told) > 0.8  # the same study, its own labels
+    assert model.notes()["is_inner_auc_biased"] is False
+
+
+def test_models_of_classes_knew_labels_of_the_inner_folds_and_offer_none():
+    series, y = study(n=20)
+    model = HMMClassifier(per_class=True, states=(2,), n_iter=2)
+    model.fit(Series.of(series), y)
+    assert model.held_out() is None
+    assert model.notes()["is_inner_auc_biased"] is True
