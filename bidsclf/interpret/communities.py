@@ -181,8 +181,8 @@ def robustness_table(
 
     For each community of the first fold, the best correlation of weights and
     the best Dice of members over all communities of fold f; then the mean over
-    the communities. Both are maximized by themselves, as the paper does: the
-    best partner by one need not be the best by the other.
+    all communities of the first fold. Both are maximized by themselves, as the
+    paper does: the best partner by one need not be the best by the other.
 
     Parameters
     ----------
@@ -195,8 +195,9 @@ def robustness_table(
     table : DataFrame
         method, fold, correlation, dice, mean_size (members of the communities
         that have any), n_compared, n_skipped. Communities of the first fold
-        whose weights have no spread are skipped; those of fold f partner none.
-        The first fold is compared with none: its correlation is NaN.
+        whose weights have no spread are compared with none and count as 0 in
+        both means (ours: a unit that died is not found again); those of fold f
+        partner none. The first fold is compared with none: its correlation is NaN.
     """
     folds = sorted(memberships)
     rows = []
@@ -204,7 +205,7 @@ def robustness_table(
         sizes = members(memberships[fold]).sum(axis=0)
         alike = _alike(memberships[folds[0]], memberships[fold])
         kept = _varies(_checked(memberships[folds[0]]))
-        if fold == folds[0] or not kept.any():
+        if fold == folds[0]:
             alike = (np.nan, np.nan)
         mean_size = sizes[sizes > 0].mean() if sizes.any() else np.nan
         rows.append((method, fold, *alike, mean_size, kept.sum(), (~kept).sum()))
@@ -260,11 +261,12 @@ def _alike(first: np.ndarray, other: np.ndarray) -> tuple[float, float]:
         )
     kept, partners = _varies(one), _varies(two)
     if not kept.any() or not partners.any():
-        return np.nan, 0.0
+        return 0.0, 0.0
     r = _unit(one[:, kept]).T @ _unit(two[:, partners])
     a, b = members(one)[:, kept].astype(int), members(two)[:, partners].astype(int)
     dice = 2 * (a.T @ b) / np.add.outer(a.sum(axis=0), b.sum(axis=0))
-    return float(r.max(axis=1).mean()), float(dice.max(axis=1).mean())
+    best = r.max(axis=1).sum(), dice.max(axis=1).sum()
+    return float(best[0] / len(kept)), float(best[1] / len(kept))
 
 
 def _unit(columns: np.ndarray) -> np.ndarray:

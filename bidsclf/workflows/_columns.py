@@ -190,7 +190,7 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "dice": "Mean over communities of the best Dice coefficient of members",
             "mean_size": "Mean number of members in this fold",
             "n_compared": "Communities of the first fold that were compared",
-            "n_skipped": "Communities of the first fold without any variance",
+            "n_skipped": "Communities of the first fold without variance; 0 in means",
         },
         "decoding": {
             "community": "Node of the first LSTM, from 1",

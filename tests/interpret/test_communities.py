@@ -136,7 +136,7 @@ def test_robustness_ignores_the_order_and_scale_of_communities(seed):
     assert table.loc[2, ["correlation", "dice"]].tolist() == pytest.approx([1, 1])
 
 
-def test_communities_that_died_are_skipped_and_counted():
+def test_communities_that_died_count_as_found_nowhere():
     first, other = memberships(1), memberships(2)
     dead, dead_other = first.copy(), other.copy()
     dead[:, 2] = 0.0
@@ -144,11 +144,13 @@ def test_communities_that_died_are_skipped_and_counted():
     table = robustness_table("lstm-dg", {1: dead, 2: dead_other}).set_index("fold")
     expected = by_hand(np.delete(first, 2, axis=1), np.delete(other, 0, axis=1))
     found = table.loc[2, ["correlation", "dice"]].tolist()
-    assert found == pytest.approx(expected)
+    assert found == pytest.approx([4 / 5 * one for one in expected])
     assert table.loc[2, ["n_compared", "n_skipped"]].tolist() == [4, 1]
-    nothing = robustness_table("lstm-dg", {1: first * 0, 2: other})
-    assert nothing["correlation"].isna().all()
-    assert nothing["n_skipped"].tolist() == [5, 5]
+    for one, two in ((first * 0, other), (first, other * 0)):
+        nothing = robustness_table("parafac", {1: one, 2: two})
+        assert nothing.loc[1, ["correlation", "dice"]].tolist() == [0, 0]
+        assert np.isnan(nothing.loc[0, "correlation"])
+    assert robustness_table("m", {1: first * 0, 2: other})["n_skipped"].eq(5).all()
 
 
 def test_the_comparison_skips_nobody_who_has_a_window():
