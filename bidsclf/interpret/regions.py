@@ -99,7 +99,10 @@ def place_regions(
         places = matched(regions, found)
         parcels = parcels_of(regions, found, places)
     except (InputError, ConfigError) as error:
-        return Placed(table, None, (f"Positions of regions are not known: {error}",))
+        told = [f"Positions of regions are not known: {error}"]
+        if networks is not None:
+            told.append(f"Networks need positions, so {networks} was not used.")
+        return Placed(table, None, tuple(told))
     table[["x", "y", "z"]] = _positions(parcels, found, places)
     notes = []
     if None in places:

@@ -41,7 +41,9 @@ def gradients(analysis: Analysis) -> list[dict[str, Any]]:
             {
                 "model": model,
                 "chance": at_chance(analysis, model),
-                "sentence": f"Of {n} regions, the {len(top)} with most hold {held:.1%}"
+                "sentence": f"All {n} regions, the ones with most first."
+                if len(top) == n
+                else f"Of {n} regions, the {len(top)} with most hold {held:.1%}"
                 f" of what moves the score; if all were alike, they would hold"
                 f" {len(top) / n:.1%}.",
                 "missing": _missing(rows),

@@ -62,6 +62,7 @@ def methods_text(analysis: Analysis) -> str:
         "n_inner": INNER_FOLDS,
         "stopped": training.stopped(analysis),
         "trained": training.trained(analysis),
+        "changed": [f"`{words}`" for words in settings.get("settings") or ()],
         "states": training.states(analysis),
         "source": training.source(analysis),
         "resample_tr_s": analysis.part("cohort").get("resample_tr_s"),

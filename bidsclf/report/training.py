@@ -33,11 +33,12 @@ def trained(analysis: Analysis) -> list[str]:
 
 
 def stopped(analysis: Analysis) -> list[str]:
-    """Return networks that stopped early, of an analysis that kept no settings."""
+    """Return networks that the loss stopped, of an analysis that kept no settings."""
     return [
         model
         for model in _networks(analysis)
-        if not settings_of(analysis, model) and monitor_of(analysis, model) != LAST
+        if not settings_of(analysis, model)
+        and monitor_of(analysis, model) in (None, "loss")
     ]
 
 
@@ -86,7 +87,10 @@ def _held_out(analysis: Analysis) -> str:
 def states(analysis: Analysis) -> str:
     """Say from what the number of hidden states was chosen; '' if it was not."""
     fits = [f for f in analysis.about.get("notes", []) if "n_states" in f["notes"]]
-    tried = [list(f["notes"].get("inner_auc") or {}) for f in fits[:1]]
+    tried = [
+        list(f["notes"].get("states_auc") or f["notes"].get("inner_auc") or {})
+        for f in fits[:1]
+    ]
     if not tried or not tried[0]:
         return ""
     models = _joined(list(dict.fromkeys(fit["model"] for fit in fits)))

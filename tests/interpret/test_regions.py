@@ -199,3 +199,10 @@ def test_yeo_s_networks_are_where_anatomy_has_them(shared_data):
     names = [str(name) for name in placed.table["network"]]
     for name, part in zip(names, ("Visual", "Somato", "Default", "None"), strict=True):
         assert part in name
+
+
+def test_networks_that_were_given_in_vain_are_said_to_be(tmp_path):
+    networks = tmp_path / "yeo.nii.gz"
+    placed = place_regions(["a", "b"], atlas=None, networks=networks)
+    assert placed.notes[1] == f"Networks need positions, so {networks} was not used."
+    assert len(place_regions(["a", "b"], atlas=None, networks=None).notes) == 1

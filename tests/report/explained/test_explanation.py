@@ -270,7 +270,7 @@ def test_the_left_side_of_a_brain_shows_what_is_left():
         drawn = figures.brain(point, np.ones(1), "one & <b>")
         assert "one &amp; &lt;b&gt;" in drawn
         groups = re.split(r'<g id="axes_\d+">', drawn)[1:]
-        return ["PathCollection" in group for group in groups]
+        return ["<use" in group.partition("PathCollection")[2] for group in groups]
 
     left, right = dots(-40.0), dots(40.0)
     assert sum(left) == sum(right) == 2  # its own side, and above

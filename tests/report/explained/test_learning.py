@@ -153,12 +153,11 @@ def test_a_table_that_is_absent_or_damaged_leaves_the_page(told):
     assert "How training went" not in text
     assert "learning.tsv has no column measure, repeat, fold" in text
     (told / "learning.tsv").write_text("", encoding="utf-8")
-    group_page(told)
+    assert list(read_analysis(told).unreadable) == ["learning"]
     (told / "learning.tsv").unlink()
-    group_page(told)
-    text = (told / "report.html").read_text(encoding="utf-8")
-    assert "How training went" not in text
-    assert "A table was left out" not in text
+    analysis = read_analysis(told)
+    assert learning(analysis) is None
+    assert not analysis.unreadable
 
 
 def test_what_is_no_number_is_missing(changed, courses):
