@@ -202,3 +202,10 @@ def test_a_setting_of_a_model_is_spelt_out(word, message):
 def test_a_repetition_time_is_in_seconds(tr_s):
     with pytest.raises(ConfigError, match=r"-tr is .* 0.1 or more and 10 or less"):
         CohortConfig(resample_tr_s=tr_s)
+
+
+@pytest.mark.parametrize("option", ["include", "source"])
+@pytest.mark.parametrize("said", ["", "  "])
+def test_a_condition_that_is_empty_is_refused(option, said):
+    with pytest.raises(ConfigError, match=f"--{option} is empty; give a condition"):
+        CohortConfig(**{option: said})

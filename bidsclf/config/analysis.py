@@ -74,6 +74,12 @@ class CohortConfig(Checked):
         problems = (
             name_each_once("--covariates", self.covariates) if self.covariates else []
         )
+        for option in ("include", "source"):
+            if (said := getattr(self, option)) is not None and not said.strip():
+                problems.append(
+                    f"--{option} is empty; give a condition on participants.tsv, such"
+                    " as \"site == 'NYU'\", or leave it out."
+                )
         named = {name.lower() for name in self.covariates}
         if self.target.lower() in named:
             problems.append(

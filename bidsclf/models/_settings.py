@@ -1,6 +1,5 @@
 """``--model-settings``: what a user changes of a model, read as its default is."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from bidsclf.models._base import Variant, find
 from bidsclf.options import did_you_mean
 
 OPTION = "--model-settings"
+MOST = 10**9  # of any number; beyond it a word is a slip of the keys
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -97,6 +97,8 @@ def _read(default: Any, text: str) -> Any:
         is_known = text.lower() in (*YES, *NO)
         return text.lower() in YES if is_known else None
     if isinstance(default, tuple):
+        if not text and not default:
+            return ()
         items = [_number(item.strip(), int) for item in text.split(",")]
         return None if None in items else tuple(items)
     if isinstance(default, int | float):
@@ -105,20 +107,21 @@ def _read(default: Any, text: str) -> Any:
 
 
 def _number(text: str, kind: type) -> Any:
-    """Return a finite number that is not negative, None for any other text."""
+    """Return a number from 0 to ``MOST``, None for any other text."""
     try:
         value = kind(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    is_plain = text.isascii() and "_" not in text  # which Python would read as well
+    return value if is_plain and 0 <= value <= MOST else None
 
 
 def _expected(default: Any) -> str:
     words = {
         bool: "true or false",
-        int: "a whole number, 0 or more",
-        float: "a number, 0 or more",
-        tuple: "whole numbers, 0 or more, joined by commas",
+        int: "a whole number from 0 to 1000000000",
+        float: "a number from 0 to 1000000000",
+        tuple: "whole numbers from 0 to 1000000000, joined by commas",
     }
     return words.get(type(default), "a word")
 

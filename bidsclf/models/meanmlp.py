@@ -85,10 +85,11 @@ class MeanMLP(nn.Module):
 
     def __init__(self, n_regions: int, *, n_hidden: int = 160, dropout: float = 0.49):
         super().__init__()
-        if n_hidden < 1 or not 0 <= dropout < 1:
+        if n_hidden < 1:
+            raise ConfigError(f"n_hidden is {n_hidden}; it takes 1 or more.")
+        if not 0 <= dropout < 1:
             raise ConfigError(
-                f"n_hidden is {n_hidden} and dropout {dropout}; they take 1 or more,"
-                " and at least 0 and less than 1."
+                f"dropout is {dropout}; it takes at least 0 and less than 1."
             )
         self.body = nn.Sequential(
             nn.Linear(n_regions, n_hidden),
