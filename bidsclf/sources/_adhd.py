@@ -203,6 +203,6 @@ def _write_roots(out: Path, people: pd.DataFrame, plans: list[Plan]) -> None:
         columns={name: known[name] for name in people if name in known},
         atlases=tuple(atlases.values()),
         descriptions={paths.label(first.desc): DESCRIPTIONS[first.desc]},
-        generated_by=({"Name": "Athena", "CodeURL": PROJECT, "Description": CITATION},),
+        generated_by=(ATHENA,) if first.desc.startswith("athena") else (),
     )
     derivatives.write_roots(out, roots)

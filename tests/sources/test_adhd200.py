@@ -255,6 +255,13 @@ def test_a_file_given_twice_is_not_guessed(athena, tmp_path):
     assert set(found) == {"sub-0010001", "sub-0010002"}
 
 
+def test_arrays_do_not_claim_a_pipeline(arrays, tmp_path):
+    converted(arrays, tmp_path / "out")
+    about = store.read_json(tmp_path / "out" / "dataset_description.json")
+    assert "Athena" not in {one["Name"] for one in about["GeneratedBy"]}
+    assert "Athena" not in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_padding_is_removed_and_codes_are_words(arrays, tmp_path):
     out = tmp_path / "out"
     assert converted(arrays, out) == 0
