@@ -94,7 +94,9 @@ class TransferClassifier(TorchClassifier):
     Assumptions, not verified with the paper: two layers of 100 and 50 units; rho,
     beta and decay are the defaults of MATLAB's trainAutoencoder (recalled). Ours:
     epochs and rate of the pre-training, by what it left of the error of controls
-    of ABIDE, the benchmarks' sites among them; patience, by Yale and Leuven.
+    of ABIDE, the benchmarks' sites among them (no label was used). Controls of Yale
+    and Leuven alone would take a slower first layer (benchmarks/RESULTS.md); the
+    values were not changed for it. Patience, by Yale and Leuven.
     Departures: Adam on batches in place of a gradient over everyone; correlations
     are put on [0, 1] as (r + 1) / 2, which learns nothing, in place of each edge's
     range over people; classes weigh the same; early stopping. Rows are never
