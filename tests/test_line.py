@@ -88,7 +88,7 @@ def test_the_line_runs_to_a_report_and_scores_new_people(small, reference, tmp_p
     bundle = analysis / "models" / "fc-svm" / "final"
     refused = run(small, reference, "predict", "--model", bundle)
     assert refused.returncode != 0
-    assert "fitted on this person" in refused.stderr
+    assert "this person (the same label" in refused.stderr
 
     study = simulate(tmp_path / "new", "--n-subjects", 4, "--n-sites", 2, "--seed", 9,
                      "--resolution-mm", 8, "--n-volumes", 90)  # fmt: skip

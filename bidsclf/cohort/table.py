@@ -97,6 +97,16 @@ class Cohort:
             return inputs.series(self._scans(), self.regions, self.resample_tr_s)
         return inputs.LOADERS[name](self._scans(), self.regions)
 
+    def lengths(self) -> np.ndarray:
+        """Return the volumes of each row of 'timeseries': int (n_rows,).
+
+        Raises
+        ------
+        InputError
+            As ``load``, where a run is absent or cannot be resampled.
+        """
+        return inputs.lengths(self._scans(), self.resample_tr_s)
+
     def repetition_times(self) -> list[float | None]:
         """Return the seconds between two volumes of each scan, in the order of files.
 

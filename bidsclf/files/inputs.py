@@ -17,7 +17,7 @@ import pandas as pd
 from bidsclf.errors import InputError
 from bidsclf.files import store
 from bidsclf.files.people import listed
-from bidsclf.files.resampling import at_one_rate
+from bidsclf.files.resampling import at_one_rate, count_volumes
 
 Scan = Mapping[str, Path]
 Rows = Sequence[Sequence[Scan]]
@@ -97,6 +97,13 @@ def series(
         np.concatenate([_run(scan["timeseries"], regions, tr_s) for scan in scans])
         for scans in rows
     ]
+
+
+def lengths(rows: Rows, tr_s: float | None = None) -> np.ndarray:
+    """Return how many volumes each row of ``series`` has: int (n_rows,)."""
+    require(rows, "timeseries")
+    counts = [[count_volumes(one["timeseries"], tr_s) for one in row] for row in rows]
+    return np.array([sum(runs) for runs in counts], int)
 
 
 def _run(table: Path, regions: tuple[str, ...], tr_s: float | None) -> np.ndarray:

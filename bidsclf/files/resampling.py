@@ -80,6 +80,27 @@ def at_one_rate(values: np.ndarray, table: Path, to_s: float) -> np.ndarray:
     return made
 
 
+def count_volumes(table: Path, to_s: float | None = None) -> int:
+    """Return how many volumes a run has, at another repetition time if one is given.
+
+    The lines are counted and no number is read.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read, or as ``at_one_rate``.
+    """
+    try:
+        lines = table.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{table}: not readable ({error}). Run the participant level again for"
+            " this person."
+        ) from error
+    nothing = np.empty((max(len(lines) - 1, 0), 0), np.float32)
+    return len(nothing if to_s is None else at_one_rate(nothing, table, to_s))
+
+
 def _kept(values: np.ndarray, table: Path, said: dict[str, Any]) -> np.ndarray | None:
     """Return which volumes of the scanner these are; None for all of them."""
     censored, total = said.get("CensoredVolumes"), said.get("NumberOfVolumes")
@@ -147,9 +168,9 @@ def resampled(
     level = whole.mean(axis=0)
     n_after = int(clock[-1] * ratio) + 1
     made = np.full((n_after, values.shape[1]), np.nan)
-    made[:, is_whole] = level + _filtered(
-        _bridged(whole - level, clock), ratio, n_after
-    )
+    if is_whole.any():
+        series = _bridged(whole - level, clock)
+        made[:, is_whole] = level + _filtered(series, ratio, n_after)
     nearest = np.rint(np.arange(n_after) / float(ratio)).astype(int)
     return made[np.isin(nearest, clock)].astype(values.dtype)
 

@@ -127,18 +127,40 @@ def interpreted_with(config: Config) -> dict[str, Any]:
     return to_plain(config.interpret)
 
 
+def interpreting_files(config: Config) -> dict[str, dict[str, list[int]]]:
+    """Return size and time of change, in ns, of the files that explain models.
+
+    Of an image, all files beside it whose names begin as its own does, so its table
+    too; of a folder, all files in it.
+    """
+    found = {}
+    for name, path in interpreted_with(config).items():
+        files = Path(path).iterdir() if Path(path).is_dir() else _beside(Path(path))
+        told = {one.name: one.stat() for one in sorted(files) if one.is_file()}
+        found[name] = {one: [s.st_size, s.st_mtime_ns] for one, s in told.items()}
+    return found
+
+
+def _beside(path: Path) -> list[Path]:
+    stem = path.name.partition(".")[0]
+    around = path.parent.iterdir() if path.parent.is_dir() else ()
+    return [one for one in around if one.name.partition(".")[0] == stem]
+
+
 def note_interpretation(config: Config) -> bool:
-    """Write into analysis.json what the models are explained with.
+    """Write into analysis.json what the models are explained with, and its files.
 
     Returns
     -------
     bool
-        Whether it was something else before, so that tables and page are made again.
+        Whether it was something else before, or a file has changed, so that tables
+        and page are made again.
     """
     path = folder_of(config) / ABOUT
     known = store.read_json(path)
-    asked = {"interpret": interpreted_with(config)}
-    is_new = known.get("interpret") != asked["interpret"]
+    asked: dict[str, Any] = {"interpret": interpreted_with(config)}
+    asked["interpret_files"] = interpreting_files(config)
+    is_new = any(known.get(name, {}) != value for name, value in asked.items())
     if is_new:
         store.write_json(path, known | asked)
     return is_new

@@ -1,6 +1,6 @@
 """What is refused or said before anything is fitted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,65 @@ def settings_in_use(config: Config) -> dict[str, dict[str, Any]]:
         for model in config.analysis.models
         if find(model).settings
     }
+
+
+def check_lengths(config: Config, cohort: Cohort) -> None:
+    """Refuse people whose series are shorter than a window, or than resampling needs.
+
+    Raises
+    ------
+    InputError
+        Who it is, in which models, and what to do.
+    """
+    models = [m for m in config.analysis.models if find(m).input == "timeseries"]
+    used = settings_in_use(config)
+    windows = {m: used[m]["window"] for m in models if "window" in used.get(m, {})}
+    if windows or (models and config.cohort.resample_tr_s is not None):
+        lengths = cohort.lengths()
+        problems = [
+            f"{problem} Leave them out with --include, or take shorter windows:"
+            f" --model-settings {model}:window={lengths.min()}."
+            for model, window in windows.items()
+            if (problem := _too_short(cohort, lengths, model, window))
+        ]
+        if problems:
+            raise InputError("\n".join(problems))
+
+
+def check_window_of(described: Mapping[str, Any], cohort: Cohort) -> None:
+    """Refuse new people whose series are shorter than a window of a fitted model.
+
+    Parameters
+    ----------
+    described : mapping
+        As ``load_bundle`` returns it.
+    cohort : Cohort
+
+    Raises
+    ------
+    InputError
+        Who it is, and what to do.
+    """
+    model = described["variant"]
+    made_with = {**find(model).settings, **described.get("made_with", {})}
+    if find(model).input != "timeseries" or "window" not in made_with:
+        return
+    problem = _too_short(cohort, cohort.lengths(), model, made_with["window"])
+    if problem:
+        raise InputError(f"{problem} Name the others with --participant-label.")
+
+
+def _too_short(cohort: Cohort, lengths: np.ndarray, model: str, window: int) -> str:
+    """Say whose series are shorter than a window; '' where none is."""
+    is_short = lengths < window
+    if not is_short.any():
+        return ""
+    who = cohort.people["participant_id"].iloc[cohort.rows[is_short]]
+    return (
+        f"{model}: {who.nunique()} of {len(cohort.people)} people have a series shorter"
+        f" than a window of {window} volumes: {listed(who)} (the shortest has"
+        f" {lengths.min()})."
+    )
 
 
 def check(config: Config, cohort: Cohort, folds: list[Fold]) -> list[str]:

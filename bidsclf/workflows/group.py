@@ -126,6 +126,7 @@ def _study(config: Config) -> Study:
     _preflight.check_models(config)
     seam = _analysis.seam(config)
     cohort = build_cohort(seam, config.cohort)
+    _preflight.check_lengths(config, cohort)
     source = _source.gather(config, seam, cohort)
     folds = make_folds(cohort.people, config.folds)
     everyone = whole(cohort.people, config.folds)
@@ -226,6 +227,7 @@ def _begin(run: _run.Run, place: _graph.Place, study: Study) -> None:
     about |= {"n_people": len(cohort.people), "models": config.analysis.models}
     about |= {"model_settings": _preflight.settings_in_use(config)}
     about |= {"interpret": _analysis.interpreted_with(config)}
+    about |= {"interpret_files": _analysis.interpreting_files(config)}
     about |= {"atlas": cohort.source.get("atlas")}
     _analysis.open_folder(config, about)
     tables = {

@@ -16,16 +16,18 @@ from bidsclf.crossval import Fitted, load_bundle, score_people
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
+from bidsclf.files.people import listed
 from bidsclf.files.resampling import counted
 from bidsclf.harmonize._base import with_policy
 from bidsclf.models._base import find, prepared
 from bidsclf.models._rows import take
-from bidsclf.workflows import _analysis, _covariates, _persons, _run
+from bidsclf.workflows import _analysis, _covariates, _persons, _preflight, _run
 
 LOG = logging.getLogger("bidsclf")
 SEEN = (
-    "the model was fitted on this person (the same label in a dataset of the same Name,"
-    " see dataset_description.json, or the same features); a score would say nothing."
+    "the model was fitted on, or first taught by, this person (the same label in a"
+    " dataset of the same Name, see dataset_description.json, or the same features); a"
+    " score would say nothing."
 )
 LABEL = "Group on whose side of 0.5 the score lies; not a diagnosis"
 
@@ -87,7 +89,7 @@ def run_predict(config: Config, *, command: str | None = None) -> int:
         The features are not those of the model; the message lists the difference.
         Or the model harmonizes, and a site or a covariate is missing or unknown.
     NothingMatched
-        The model was fitted on everyone here.
+        The model was fitted on, or first taught by, everyone here.
     """
     config, task = _gather(config)
     folder = task.bundle
@@ -95,6 +97,7 @@ def run_predict(config: Config, *, command: str | None = None) -> int:
     key = _analysis.key_of(config, task.cohort.people, files)
     is_done = _analysis.is_done(config, key, ["predictions.tsv"])
     if config.run.dry_run:
+        _check_new(task)
         _run.show(_forecast(config, task, is_done=is_done))
         return 0
     with (
@@ -103,17 +106,23 @@ def run_predict(config: Config, *, command: str | None = None) -> int:
     ):
         ids = task.cohort.people["participant_id"]
         run.add(_run.Unit(unit=w, state="failed", message=SEEN) for w in task.seen)
-        if task.is_known.all():
-            raise NothingMatched(
-                f"the model in {folder} was fitted on all {len(ids)} people here;"
-                " it predicts only people it has never seen. Give --participant-label"
-                " or another output folder."
-            )
+        _check_new(task)
         outputs = () if is_done else _predict(run, task, key)
         state = "done before" if is_done else "done"
         new = sorted(set(ids) - set(task.seen))
         run.add(_run.Unit(unit=who, state=state, outputs=outputs) for who in new)
     return run.code
+
+
+def _check_new(task: Task) -> None:
+    """Refuse to predict where the model knows everyone."""
+    if task.is_known.all():
+        raise NothingMatched(
+            f"the model in {task.bundle} was fitted on, or first taught by, all"
+            f" {len(task.is_known)} people here: {listed(task.seen)}; it predicts only"
+            " people it has never seen. Give --participant-label or another output"
+            " folder."
+        )
 
 
 def _gather(config: Config) -> tuple[Config, Task]:
@@ -134,6 +143,7 @@ def _gather(config: Config) -> tuple[Config, Task]:
     config = replace(config, cohort=_like(config.cohort, context, fitted))
     cohort = load_people(seam, config.cohort)
     cohort.check_like(context["feature"])
+    _preflight.check_window_of(described, cohort)
     loaded = cohort.load(find(variant).input)
     is_known = _persons.seen(
         context["training"],
@@ -194,11 +204,12 @@ def _like(
 
 def _forecast(config: Config, task: Task, *, is_done: bool) -> list[str]:
     """Return the lines of ``--dry-run``."""
-    state = "done before" if is_done else "to do"
-    lines = [
-        f"{who}: {SEEN if who in task.seen else state}"
-        for who in task.cohort.people["participant_id"]
-    ]
+    state, everyone = "done before" if is_done else "to do", task.cohort.people
+    seen = set(task.seen)
+    lines = [f"{w}: {state}" for w in everyone["participant_id"] if w not in seen]
+    if seen:
+        lines.insert(0, f"{len(seen)} of {len(everyone)} are refused: {listed(seen)}")
+        lines.insert(1, f"  {SEEN}")
     return [*lines, f"  {_analysis.folder_of(config) / 'predictions.tsv'}"]
 
 

@@ -87,7 +87,9 @@ def test_new_people_get_a_score_and_a_label(trained, tmp_path, write_people):
 
 
 def test_people_of_the_training_set_are_refused(trained, tmp_path, write_people):
-    with pytest.raises(NothingMatched, match="fitted on all 24 people"):
+    with pytest.raises(
+        NothingMatched, match=r"taught by, all 24 people here: sub-00, .* and 19 more"
+    ):
         run_predict(config_of(trained, trained))
     write_people(tmp_path, [f"{n:02d}" for n in range(20, 28)], seed=9)
     known = trained / "sub-03" / "func"
@@ -101,7 +103,7 @@ def test_people_of_the_training_set_are_refused(trained, tmp_path, write_people)
     (path,) = tmp_path.glob("logs/*/summary.json")
     failed = [u for u in store.read_json(path)["units"] if u["state"] == "failed"]
     assert [unit["unit"] for unit in failed] == ["sub-21"]
-    assert "was fitted on this person" in failed[0]["message"]
+    assert "was fitted on, or first taught by, this person" in failed[0]["message"]
 
 
 def test_other_features_are_refused(trained, tmp_path, write_people):
@@ -125,6 +127,22 @@ def test_a_dry_run_writes_nothing(trained, tmp_path, write_people, capsys):
     assert run_predict(config_of(tmp_path, trained, dry_run=True)) == 0
     assert "sub-90: to do" in capsys.readouterr().out
     assert not (tmp_path / "derivatives").exists()
+
+
+def test_a_dry_run_refuses_whom_the_run_refuses(
+    trained, tmp_path, write_people, capsys
+):
+    with pytest.raises(NothingMatched, match="taught by, all 24 people"):
+        run_predict(config_of(trained, trained, dry_run=True))
+    assert capsys.readouterr().out == ""
+    write_people(tmp_path, [f"{n:02d}" for n in range(16, 26)], seed=9, name="Study 0")
+    assert run_predict(config_of(tmp_path, trained, dry_run=True)) == 0
+    first, why, *others, _ = capsys.readouterr().out.splitlines()
+    assert first == (
+        "8 of 10 are refused: sub-16, sub-17, sub-18, sub-19, sub-20 and 3 more"
+    )
+    assert "fitted on, or first taught by, this person" in why
+    assert others == ["sub-24: to do", "sub-25: to do"]
 
 
 def test_a_model_must_be_given(trained, tmp_path):
@@ -157,7 +175,7 @@ def test_no_other_table_of_people_hides_who_was_learned_from(
     changed.to_csv(tmp_path / "participants.tsv", sep="\t", index=False)
     config = config_of(tmp_path, trained)
     config = replace(config, cohort=CohortConfig(site_column="scanner"))
-    with pytest.raises(NothingMatched, match="fitted on all 2 people"):
+    with pytest.raises(NothingMatched, match="taught by, all 2 people"):
         run_predict(config)
 
 

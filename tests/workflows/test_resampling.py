@@ -101,6 +101,57 @@ def test_resampling_that_changes_nothing_is_refused(mixed):
         run_group(config_of(mixed, models=("fc-svm",), words=()))
 
 
+def cut(out: Path, label: str, n_volumes: int) -> None:
+    """Keep the first volumes of a person's series."""
+    (path,) = out.rglob(f"{label}/func/*_timeseries.tsv")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: n_volumes + 1]))
+
+
+@pytest.mark.parametrize(
+    ("tr_s", "lengths"), [(None, [60, 60, 45]), (3.0, [40, 60, 45])]
+)
+def test_lengths_are_those_of_the_series_that_are_read(people, tr_s, lengths):
+    say(people, "sub-2?", 3.0)
+    cut(people, "sub-21", 45)
+    cohort = build_cohort(people, CohortConfig(resample_tr_s=tr_s))
+    found = cohort.lengths()
+    assert found.tolist() == [len(series) for series in cohort.load("timeseries")]
+    assert found[[0, 20, 21]].tolist() == lengths
+
+
+def test_windows_longer_than_a_scan_are_refused_before_any_fit(people):
+    cut(people, "sub-07", 24)
+    cut(people, "sub-31", 29)
+    words = ("lstm-d:window=30", "lstm-s:window=25")
+    config = config_of(people, models=("lstm-d", "lstm-s"), words=words, tr_s=None)
+    with pytest.raises(InputError) as caught:
+        run_group(config)
+    first, second = str(caught.value).splitlines()
+    assert "lstm-d: 2 of 40 people" in first
+    assert "window of 30 volumes: sub-07, sub-31 (the shortest has 24)" in first
+    assert "--include, or take shorter windows" in first
+    assert first.endswith("--model-settings lstm-d:window=24.")
+    assert "lstm-s: 1 of 40 people" in second
+    assert not (people / "derivatives").exists()
+    cohort = build_cohort(people, config.cohort)
+    shorter = config_of(people, models=("lstm-d",), words=("lstm-d:window=24",))
+    assert _preflight.check_lengths(shorter, cohort) is None
+    bundle = {"variant": "lstm-d", "made_with": {"window": 24}}
+    assert _preflight.check_window_of(bundle, cohort) is None
+    bundle["made_with"] = {"window": 25}
+    with pytest.raises(InputError, match=r"1 of 40 .*: sub-07 .* --participant-label"):
+        _preflight.check_window_of(bundle, cohort)
+    assert _preflight.check_window_of({"variant": "fc-svm"}, cohort) is None
+
+
+def test_a_run_too_short_to_resample_is_refused_before_any_fit(people):
+    cut(people, "sub-07", 1)
+    with pytest.raises(InputError, match=r"sub-07.*_timeseries.tsv: 1 volumes; .* 3 "):
+        run_group(config_of(people))
+    assert not (people / "derivatives").exists()
+
+
 @pytest.fixture(scope="module")
 def fitted(mixed, tmp_path_factory):
     """A model of series at 3 s, and one of series as they are."""

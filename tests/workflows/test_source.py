@@ -21,7 +21,7 @@ from bidsclf.folds import make_folds
 from bidsclf.models import fc
 from bidsclf.models._base import Variant
 from bidsclf.models._rows import edges, row_digests
-from bidsclf.workflows import _fits, _graph
+from bidsclf.workflows import _analysis, _fits, _graph
 from bidsclf.workflows.group import run_group
 from bidsclf.workflows.predict import run_predict
 
@@ -343,8 +343,23 @@ def test_what_explains_a_model_refits_nothing(analysed, tmp_path, monkeypatch):
     before = store.read_json(about)
     assert before["interpret"] == {}
     assert run_group(told) == 0
-    assert store.read_json(about) == before | {
-        "interpret": {"networks": str(tmp_path / "yeo.nii.gz")}
+    after = store.read_json(about)
+    file = (tmp_path / "yeo.nii.gz").stat()
+    assert after == before | {
+        "explained_notes": after["explained_notes"],
+        "interpret": {"networks": str(tmp_path / "yeo.nii.gz")},
+        "interpret_files": {"networks": {"yeo.nii.gz": [0, file.st_mtime_ns]}},
     }
+    assert not _analysis.note_interpretation(told)
+    (tmp_path / "yeo.tsv").write_text("index\tname\n")  # its table, beside it
+    assert _analysis.note_interpretation(told)
+    (tmp_path / "yeo.nii.gz").write_text("another image of the same name")
+    assert _analysis.note_interpretation(told)
+    assert not _analysis.note_interpretation(told)
+    by_folder = replace(told, interpret=replace(told.interpret, decoding_data=tmp_path))
+    assert _analysis.note_interpretation(by_folder)
+    assert not _analysis.note_interpretation(by_folder)
+    (tmp_path / "data_vocabulary.txt").write_text("memory")
+    assert _analysis.note_interpretation(by_folder)
     assert run_group(config) == 0
     assert store.read_json(about) == before
