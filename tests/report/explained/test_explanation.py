@@ -264,14 +264,19 @@ def test_a_page_that_no_longer_holds_goes(told):
     assert NAME not in text_of(told, "report.html")
 
 
-def test_the_left_side_of_a_brain_shows_what_is_left():
-    def dots(x):
-        point = np.array([[x, 20.0, 30.0]])
-        drawn = figures.brain(point, np.ones(1), "one & <b>")
-        assert "one &amp; &lt;b&gt;" in drawn
-        groups = re.split(r'<g id="axes_\d+">', drawn)[1:]
-        return ["<use" in group.partition("PathCollection")[2] for group in groups]
+def dots(x, y):
+    """Return where a dot stands in each view of a brain; None where it does not."""
+    drawn = figures.brain(np.array([[x, y, 30.0]]), np.ones(1), "one & <b>")
+    assert "one &amp; &lt;b&gt;" in drawn
+    views = re.split(r'<g id="axes_\d+">', drawn)[1:]
+    found = [v.partition("PathCollection")[2].partition("</g>")[0] for v in views]
+    places = [re.search(r'<use [^>]*x="([\d.]+)"', one) for one in found]
+    return [float(place[1]) if place else None for place in places]
 
-    left, right = dots(-40.0), dots(40.0)
-    assert sum(left) == sum(right) == 2  # its own side, and above
-    assert left != right
+
+def test_a_side_of_a_brain_shows_its_own_and_the_left_one_looks_left():
+    front, back, other = dots(-40.0, 60.0), dots(-40.0, -60.0), dots(40.0, 60.0)
+    at = {place for place, one in enumerate(front) if one is not None}
+    assert len(at) == 2  # its own side, and above
+    [left] = at - {place for place, one in enumerate(other) if one is not None}
+    assert front[left] < back[left]
