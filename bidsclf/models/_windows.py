@@ -89,6 +89,7 @@ def _check(count: np.ndarray, length: int) -> None:
         found = count[is_short] + length - 1
         raise InputError(
             f"{is_short.sum()} of {len(count)} scans have fewer volumes than a window"
-            f" of {length} (the shortest has {found.min()}). Leave these people out with --include, or"
-            " take a shorter window: --model-settings MODEL:window=VALUE."
+            f" of {length} (the shortest has {found.min()}). Leave these people out"
+            " with --include, or take a shorter window: --model-settings"
+            " MODEL:window=VALUE."
         )
