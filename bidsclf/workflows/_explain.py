@@ -65,9 +65,10 @@ def _plain(one: attribution.Attribution) -> Arrays:
 
 
 def _pattern(job: Job, found: FitResult, x: Any, shared: dict[str, Any]) -> Arrays:
-    """Return the pattern over edges, in the unit of the edges as the model saw them.
+    """Return the pattern over edges, in their unit, for one SD of the decisions.
 
-    Of covariances these are the logarithm's cells off the diagonal.
+    The SD, since how large decisions are depends on the penalty of the fold. Of
+    covariances these are the logarithm's cells off the diagonal.
     """
     fold, rows = _shared.fold_of(shared, job.number), np.array(shared["rows"])
     learned = np.unique(np.concatenate([fold.train, fold.valid]))
@@ -79,7 +80,8 @@ def _pattern(job: Job, found: FitResult, x: Any, shared: dict[str, Any]) -> Arra
         features = harmonizer.apply(features, *split_traits(traits))
         seen = from_features(seen, features, has_products=False)
     decisions = found.model.decide(seen)  # type: ignore[attr-defined]
-    pattern = attribution.haufe_pattern(features, decisions)
+    spread = max(float(decisions.std()), 1e-300)
+    pattern = attribution.haufe_pattern(features, decisions / spread)
     n = len(regions_of(shared, job.model))
     if len(pattern) == n * (n + 1) // 2:  # with a diagonal; norms as matrices have
         first, second = np.triu_indices(n)

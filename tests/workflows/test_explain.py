@@ -160,7 +160,7 @@ def test_a_pattern_is_of_the_training_people_of_each_fold(analysed, seam):
                  for who in sorted(set(own["participant_id"]))]  # fmt: skip
         edges = np.array([pd.read_csv(f, sep="\t").to_numpy()[above] for f in files])
         decisions = edges @ weights
-        made.append(np.cov(edges.T) @ weights / decisions.var(ddof=1))
+        made.append(np.cov(edges.T, ddof=0) @ weights / decisions.std())
     np.testing.assert_allclose(patterns["pattern"], np.mean(made, axis=0), rtol=1e-4)
 
 
