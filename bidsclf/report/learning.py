@@ -92,7 +92,7 @@ def _how(analysis: Analysis, model: str, rows: pd.DataFrame) -> Iterator[str]:
     rule = monitor_of(analysis, model)
     if rule == LAST:
         yield (
-            f"{fits} ran all of {_range(ends)} epochs: nothing stopped training early,"
+            f"{fits} ran all {_range(ends)} epochs: nothing stopped training early,"
             " and the weights of the last epoch are kept (monitor: last)."
         )
         return

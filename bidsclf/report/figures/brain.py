@@ -33,12 +33,13 @@ def brain(
         are orange, those below 0 blue.
     title : str
     n_coloured : int or None
-        The regions from this one on are grey; None colours all.
+        The regions from this one on are grey and small; None colours all.
     """
     colours = [_colour(value) for value in values]
+    areas = _areas(values)
     if n_coloured is not None:
         colours[n_coloured:] = [GREY] * len(colours[n_coloured:])
-    areas = _areas(values)
+        areas[n_coloured:] = AREA[0]
     with mpl.rc_context(STYLE):
         figure, view = _glass(title)
         view.add_markers(

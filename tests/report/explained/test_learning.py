@@ -77,7 +77,7 @@ def test_the_mean_ends_where_less_than_half_of_the_fits_run(changed, courses):
 @pytest.mark.usefixtures("undrawn")
 def test_the_monitor_is_said(told):
     analysis = read_analysis(told)
-    assert "All 3 fits ran all of 8 epochs: nothing stopped training" in words(analysis)
+    assert "All 3 fits ran all 8 epochs: nothing stopped training" in words(analysis)
     said = words(analysis, "meanmlp")
     assert "best by the loss in the validation part: 4 of 8 run, the median 4" in said
 
@@ -142,7 +142,7 @@ def test_accuracies_far_apart_or_at_chance_are_said(changed, train, valid, said)
 @pytest.mark.usefixtures("undrawn")
 def test_one_fold_and_one_epoch_are_drawn(changed):
     analysis = changed("learning", lambda t: t[(t["fold"] == 1) & (t["epoch"] == 8)])
-    assert "The fit ran all of 8 epochs" in words(analysis)
+    assert "The fit ran all 8 epochs" in words(analysis)
 
 
 @pytest.mark.usefixtures("undrawn")
