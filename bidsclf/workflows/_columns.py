@@ -216,8 +216,8 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
         "patterns": {
             "region_a": "One end of the edge",
             "region_b": "The other end",
-            "pattern": "Covariance of edge and decision value over the SD of the decision"
-            " value, mean over folds (after Haufe et al. 2014)",
+            "pattern": "Covariance of edge and decision value over the standard"
+            " deviation of the decision value, mean over folds (Haufe et al. 2014)",
             "sd": "Standard deviation over folds",
         },
     }
