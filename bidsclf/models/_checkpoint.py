@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bidsclf import __version__
+from bidsclf.errors import FitError
 from bidsclf.models._rows import row_digests
 from bidsclf.models._training import Training
 
@@ -60,17 +62,29 @@ class Checkpoint:
         return sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
     def write(self, key: str, state: State) -> None:
-        """Put tensors and JSON values to the file, whole or not at all."""
+        """Put tensors and JSON values to the file, whole or not at all.
+
+        Raises
+        ------
+        FitError
+            The file cannot be written: a full disk, a folder that is read-only.
+        """
         tensors, values = state
         tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
         about = {"key": key, "values": json.dumps(values), "digest": _digest(tensors)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(f"{PARTIAL}{os.getpid()}-{self.path.name}")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(save(tensors, about))
             partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise FitError(
+                f"{self.path}: the training cannot be kept ({error.strerror or error})."
+                " Make room, make the folder writable or give another one with"
+                " --work-dir, and run it again: finished fits are kept."
+            ) from error
 
     def read(self, key: str) -> State | None:
         """Return what was written with this key; None where there is nothing whole."""

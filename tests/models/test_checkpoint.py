@@ -304,3 +304,18 @@ def test_a_checkpoint_of_other_settings_or_class_is_ignored(
     expected, found = fit(two, **changed), fit(two, tmp_path, **changed)
     assert_same(found.network.state_dict(), expected.network.state_dict())
     assert expected.history != first.history
+
+
+def test_a_full_disk_or_a_file_in_the_way_is_said(tmp_path, monkeypatch):
+    state = ({"a": torch.ones(2)}, {"epoch": 1})
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with pytest.raises(FitError, match="training cannot be kept .* --work-dir"):
+        Checkpoint(path=in_the_way / "fit.safetensors", rows="r").write("k", state)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(FitError, match=r"No space left on device\). Make room"):
+        Checkpoint(path=tmp_path / "fit.safetensors", rows="r").write("k", state)
