@@ -310,7 +310,7 @@ def test_a_full_disk_or_a_file_in_the_way_is_said(tmp_path, monkeypatch):
     state = ({"a": torch.ones(2)}, {"epoch": 1})
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    with pytest.raises(FitError, match="training cannot be kept .* --work-dir"):
+    with pytest.raises(FitError, match=r"training cannot be kept .* --work-dir"):
         Checkpoint(path=in_the_way / "fit.safetensors", rows="r").write("k", state)
 
     def full(*_):
