@@ -93,7 +93,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
     given = parser.parse_args()
     print(f"python {' '.join(sys.argv)}")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
