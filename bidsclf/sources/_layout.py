@@ -8,7 +8,7 @@ import pandas as pd
 
 from bidsclf import __version__
 from bidsclf.files import paths, store
-from bidsclf.sources import _study
+from bidsclf.sources import _spheres, _study
 from bidsclf.sources._anatomy import Anatomy
 from bidsclf.sources._confounds import confounds
 from bidsclf.sources._images import digitize, write_image
@@ -27,7 +27,8 @@ README = """# A simulated study
 
 Made by `bidsclf-data simulate`. No person was scanned. The truth that an
 analysis should find is in `code/truth.json`: the settings, what differs between
-the sites, and the edges on which the diagnosis acts (`code/truth_edges.tsv`).
+the sites, and the edges on which the diagnosis acts (`code/truth_edges.tsv`), or
+the wave or the spheres.
 `derivatives/fmriprep` has fMRIPrep's layout and names, on the grid of nilearn's
 copy of the MNI152 template.
 """
@@ -47,7 +48,8 @@ COLUMNS = {
 
 def truth(config: StudyConfig) -> dict[str, Any]:
     """Return what was simulated: settings, sites, edges."""
-    wave = {"wave": _truth_wave(config)} if config.effect_kind == "dynamic" else {}
+    planted = {"dynamic": ("wave", _truth_wave), "volume": ("spheres", _truth_spheres)}
+    more = [planted[config.effect_kind]] if config.effect_kind in planted else []
     return {
         "settings": config.to_dict(),
         "sites": [
@@ -55,7 +57,7 @@ def truth(config: StudyConfig) -> dict[str, Any]:
             for site in _study.sites(config)
         ],
         "edges": _truth_edges(config).to_dict("records"),
-        **wave,
+        **{name: describe(config) for name, describe in more},
     }
 
 
@@ -72,6 +74,23 @@ def _truth_wave(config: StudyConfig) -> dict[str, Any]:
         },
         "arrives_s": {
             name: PERIOD_S * place / len(order) for place, name in enumerate(order)
+        },
+    }
+
+
+def _truth_spheres(config: StudyConfig) -> dict[str, Any]:
+    """Return the spheres: where they are, and what patients have there."""
+    strength = config.effect
+    return {
+        "centres_mm": [list(centre) for centre in _spheres.CENTRES_MM],
+        "radius_mm": _spheres.RADIUS_MM,
+        "without": "regions of the AAL atlas",
+        "patients": {
+            "raised_mean_share": strength * _spheres.RAISE,
+            "wave_amplitude_share": strength * _spheres.WAVE,
+            "period_s": _spheres.PERIOD_S,
+            "coherence_s": _spheres.COHERENCE_S,
+            "lag_of_the_second_s": _spheres.LAG_S,
         },
     }
 
@@ -93,8 +112,8 @@ def write_study(out: Path, config: StudyConfig) -> None:
     """
     store.write_json(out / TRUTH, truth(config))
     name = f"Simulated study, seed {config.seed}"  # another seed, other people
-    if config.effect_kind == "dynamic":
-        name += ", dynamic effect"
+    if config.effect_kind != "static":
+        name += f", {config.effect_kind} effect"
     made_by = {"Name": "bidsclf-data simulate", "Version": __version__}
     raw = {
         "Name": name,

@@ -5,7 +5,7 @@ from typing import Any
 
 from bidsclf.errors import ConfigError
 
-KINDS = ("static", "dynamic")
+KINDS = ("static", "dynamic", "volume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +16,10 @@ class StudyConfig:
     ----------
     effect : float
         Strength of the diagnosis; 0 gives groups that do not differ.
-    effect_kind : {'static', 'dynamic'}
+    effect_kind : {'static', 'dynamic', 'volume'}
         Static, on the planted edges: their correlation differs. Dynamic, on
         the direction of a travelling wave: only the order in time differs.
+        Volume, in two spheres outside the atlas: their mean, and a wave.
     site_effect : float
         Strength of what differs between scanners; 0 makes them equal.
     n_sites, n_subjects, n_volumes, n_runs, n_sessions : int

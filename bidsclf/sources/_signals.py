@@ -33,6 +33,8 @@ class Traits:
         How much of the two physiological sources enters grey matter.
     wave : float or None
         Direction of the travelling wave, in [-1, 1]; None where there is none.
+    spheres : float or None
+        Strength of what differs in two spheres; None where there are none.
     """
 
     coupling: np.ndarray
@@ -40,6 +42,7 @@ class Traits:
     motion: float
     leak: np.ndarray
     wave: float | None = None
+    spheres: float | None = None
 
 
 def draw_traits(

@@ -95,7 +95,8 @@ def simulate_person(out: Path, config: StudyConfig, number: int) -> None:
     shift = _study.edge_shift(config, is_patient=is_patient)
     traits = draw_traits(edges, len(anatomy.regions), shift=shift, rng=rng)
     direction = _study.wave_direction(config, is_patient=is_patient)
-    traits = replace(traits, wave=direction)
+    strength = _study.sphere_strength(config, is_patient=is_patient)
+    traits = replace(traits, wave=direction, spheres=strength)
     with threadpool_limits(1):  # the same bytes, however many processes
         for count, entities in enumerate(runs):
             rng = np.random.default_rng([config.seed, 5, number, count])

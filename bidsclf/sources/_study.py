@@ -139,14 +139,14 @@ def edges() -> tuple[Edge, ...]:
 
 
 def edge_shift(config: StudyConfig, *, is_patient: bool) -> float:
-    """Return how far a person's planted couplings are moved; 0 in a dynamic study."""
+    """Return how far a person's planted couplings are moved; 0 if not static."""
     if config.effect_kind != "static":
         return 0.0
     return config.effect * (1 if is_patient else -1)
 
 
 def wave_direction(config: StudyConfig, *, is_patient: bool) -> float | None:
-    """Return the direction of a person's wave; None in a static study.
+    """Return the direction of a person's wave; None if the study is not dynamic.
 
     Examples
     --------
@@ -156,6 +156,19 @@ def wave_direction(config: StudyConfig, *, is_patient: bool) -> float | None:
     if config.effect_kind != "dynamic":
         return None
     return min(config.effect, 1.0) * (-1 if is_patient else 1)
+
+
+def sphere_strength(config: StudyConfig, *, is_patient: bool) -> float | None:
+    """Return how strong the spheres of a person are; None if not of kind volume.
+
+    Examples
+    --------
+    >>> sphere_strength(StudyConfig(effect_kind="volume"), is_patient=True)
+    1.0
+    """
+    if config.effect_kind != "volume":
+        return None
+    return config.effect * float(is_patient)
 
 
 @cache

@@ -14,6 +14,7 @@ from bidsclf.sources._signals import (
     neural,
     physiology,
 )
+from bidsclf.sources._spheres import factors, spheres
 from bidsclf.sources._study import N_FIELDS, Edge, Site
 
 # Per cent of the mean signal; ours, near what 3 T scans show.
@@ -60,6 +61,12 @@ def simulate_run(
     thermal = rng.standard_normal(percent.shape, dtype=np.float32)
     percent += np.float32(THERMAL * site.noise) * thermal
     volumes = anatomy.intensity * (1 + percent / 100)
+    if traits.spheres is not None:
+        where = spheres(anatomy)
+        held = where.any(axis=0)
+        volumes[:, held] *= factors(
+            where[:, held], traits.spheres, n_volumes=n_volumes, tr_s=tr_s, rng=rng
+        )
     volumes[0] *= UNSTEADY
     volumes = site.gain * volumes + site.offset
     return Run(volumes=volumes.astype(np.float32), motion=motion, tr_s=tr_s)

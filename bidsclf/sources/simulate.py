@@ -10,7 +10,8 @@ HELP = "simulate a multi-site study with known truth"
 OPTIONS = {
     "effect": "strength of the diagnosis; 0 gives chance",
     "effect_kind": "static: planted edges differ in correlation; dynamic: a wave"
-    " travels the other way, and only the order in time differs",
+    " travels the other way, and only the order in time differs; volume: two spheres"
+    " outside the atlas have another mean, and a wave; edges do not differ",
     "site_effect": "strength of what differs between scanners",
     "n_sites": "scanners",
     "n_subjects": "people, all sites together; half of each site are patients",
