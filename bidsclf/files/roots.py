@@ -19,6 +19,7 @@ IGNORED = (  # no trailing slash: the validator's patterns for folders have none
     "*.html",
     "*/figures",
     "figures",
+    "maps",
     "*_timeseries.*",
     "*_relmat.*",
     "*_coverage.*",

@@ -96,9 +96,10 @@ class Variant:
     sees_order : bool
         Whether the order of volumes, and so the repetition time, means something
         to it.
-    explained : tuple of {'pattern', 'gradient', 'communities'}
+    explained : tuple of {'pattern', 'gradient', 'volume', 'communities'}
         How what it looks at is shown: the pattern of a linear model of edges, the
-        gradients of a network, the communities of one that generates volumes.
+        gradients of a network, the maps of a network of volumes, the communities of
+        one that generates volumes.
     """
 
     input: str

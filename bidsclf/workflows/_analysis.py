@@ -36,6 +36,7 @@ Written by bidsclf. Each table has a JSON file beside it that explains its colum
 - `confounds.tsv`: whether scores follow motion or age
 - `sites.tsv`, `site_map.tsv`, `qcfc.tsv`: what site and motion leave in the features,
   before and after harmonization
+- `maps.tsv`, `maps/`: where networks of volumes look
 - `models/`: the fitted models, one a fold; `final` learned from everyone, and is the
   only one that is kept of a bootstrap
 - `analysis.json`: command, settings and versions; `report.html`: the page to read

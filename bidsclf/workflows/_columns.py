@@ -213,6 +213,18 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "absolute": "Share of the volume in all magnitudes, mean over folds",
             "sd": "Standard deviation over folds",
         },
+        "maps": {
+            "method": "gradient x input or occlusion, of people not learned from",
+            "n_people": "People looked at; counted again in each fold that tests them",
+            "n_folds": "Folds",
+            "x": "Where the magnitude is largest, mm from left to right",
+            "y": "The same, from back to front",
+            "z": "The same, from below to above",
+            "size": "Magnitude there, log odds, mean over people and folds",
+            "signed": "Mean there with its sign: above 0 speaks for the positive label",
+            "correlation": "Correlation of the maps of magnitudes of two folds, mean"
+            " over pairs",
+        },
         "patterns": {
             "region_a": "One end of the edge",
             "region_b": "The other end",

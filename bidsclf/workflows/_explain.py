@@ -15,7 +15,7 @@ from bidsclf.interpret import attribution, communities
 from bidsclf.models._base import find
 from bidsclf.models._harmonized import from_features, to_features
 from bidsclf.models._rows import take
-from bidsclf.workflows import _shared
+from bidsclf.workflows import _maps, _shared
 from bidsclf.workflows._jobs import Job
 
 MEMBERSHIP, INPUTS = "generator.weight", "classifier.weight_ih_l0"  # of lstm-h, -dg
@@ -24,6 +24,7 @@ COLUMNS = {
     "attributions": "model method region signed absolute sd n_folds",
     "attribution_time": "model volume absolute sd",
     "patterns": "model region_a region_b pattern sd",
+    "maps": "model method n_people n_folds x y z size signed correlation",
     "communities": "model fold community region weight member",
     "influence": "model fold community influence rank n_members",
     "robustness": "method fold correlation dice mean_size n_compared n_skipped",
@@ -33,7 +34,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def look(job: Job, found: FitResult, x: Any, shared: dict[str, Any]) -> Arrays:
-    """Return what one fitted model makes of regions, edges and communities.
+    """Return what one fitted model makes of regions, edges, places and communities.
 
     Gradients are of test people, whom the model has not learned from; a pattern is
     of the training people, as is its definition. The model of everyone has
@@ -49,6 +50,9 @@ def look(job: Job, found: FitResult, x: Any, shared: dict[str, Any]) -> Arrays:
             n_regions=len(regions_of(shared, job.model)),
         )
         arrays |= _plain(one)
+    if job.is_test and "volume" in ways:
+        tested = take(x, rows_of(fold.test, rows))
+        arrays |= _maps.look(found.model, tested, job.seed)
     if job.is_test and "pattern" in ways:
         arrays |= _pattern(job, found, x, shared)
     if "communities" in ways:
@@ -166,6 +170,18 @@ def attribution_tables(work: Path, jobs: list[Job]) -> dict[str, pd.DataFrame]:
                 attribution.pattern_table(patterns, regions, model=model)
             )
     return _joined(told)
+
+
+def map_tables(work: Path, analysis: Path, jobs: list[Job]) -> dict[str, pd.DataFrame]:
+    """Write the maps of volumes, the mean over all folds, and return their table."""
+    described = _shared.read(work)["described"]
+    tested = [job for job in jobs if job.is_test]
+    found: dict[str, list[Arrays]] = {}
+    for job, arrays in _kept(work, tested):
+        if "gradient" in arrays:
+            found.setdefault(job.model, []).append(arrays)
+    table = _maps.write(analysis, found, described["volume"])
+    return _joined({"maps": [table]})
 
 
 def community_tables(work: Path, jobs: list[Job]) -> dict[str, pd.DataFrame]:

@@ -33,6 +33,7 @@ OUTPUTS = MappingProxyType(  # what is made at once -> its files
         "screening": _fits.SCREENED,
         "learning": ("learning",),
         "attributions": ("attributions", "attribution_time", "patterns"),
+        "maps": ("maps",),
         "communities": ("communities", "influence", "robustness"),
     }
 )
@@ -84,7 +85,8 @@ def names_of(jobs: list[_jobs.Job]) -> list[str]:
     is_made = {
         "screening": any(job.kind == "screen" for job in jobs),
         "learning": any(find(job.model).needs_valid for job in jobs),
-        "attributions": bool(ways),
+        "attributions": bool(ways - {"volume"}),
+        "maps": "volume" in ways,
         "communities": "communities" in ways,
     }
     return [name for name in OUTPUTS if is_made.get(name, True)]
@@ -240,6 +242,9 @@ MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingPro
         "learning": _learning,
         "attributions": lambda job: _explain.attribution_tables(
             Path(job.work), job.jobs
+        ),
+        "maps": lambda job: _explain.map_tables(
+            Path(job.work), Path(job.analysis), job.jobs
         ),
         "communities": lambda job: _explain.community_tables(Path(job.work), job.jobs),
     }

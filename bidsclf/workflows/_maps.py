@@ -1,0 +1,151 @@
+"""Maps of where networks of volumes look: images of an analysis, and their table."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nibabel.nifti1 import Nifti1Image
+
+from bidsclf.errors import InputError
+from bidsclf.files import store
+from bidsclf.interpret import maps
+
+FOLDER = "maps"
+METHODS = {maps.GRADIENT: "gradient x input", maps.OCCLUSION: "occlusion"}
+SIZE = "size"  # ends the label of a map of magnitudes
+MEANT = {
+    maps.GRADIENT: "The slope of the log odds of the positive label at each voxel times"
+    " the voxel's value, summed over volumes",
+    maps.OCCLUSION: "What the log odds of the positive label lose when a cube of the"
+    " brain is replaced by the person's mean over brain and volumes; at each voxel the"
+    " mean over the cubes that hold it",
+}
+JOINED = "; mean over people of the test part, then over folds"
+Arrays = dict[str, np.ndarray]
+
+
+def look(model: Any, x: Any, seed: int) -> Arrays:
+    """Return both maps of one fitted network, over its test people."""
+    made = {
+        maps.GRADIENT: maps.gradient_map(model, x),
+        maps.OCCLUSION: maps.occlusion_map(model, x, seed=seed),
+    }
+    found: Arrays = {}
+    for name, one in made.items():
+        found |= {name: one.signed, f"{name}{SIZE}": one.size}
+        found[f"{name}people"] = np.array(one.n_people)
+    return found
+
+
+def write(
+    analysis: Path, folds: Mapping[str, Sequence[Arrays]], described: dict[str, Any]
+) -> pd.DataFrame:
+    """Write the mean maps of every model, and return maps.tsv.
+
+    Parameters
+    ----------
+    analysis : Path
+    folds : mapping
+        Of each model what ``look`` returned, fold by fold.
+    described : dict
+        The feature, with ``affine`` and, where it is known, ``space``.
+
+    Raises
+    ------
+    InputError
+        Nothing says where the voxels of the feature lie.
+    """
+    shutil.rmtree(analysis / FOLDER, ignore_errors=True)
+    if "affine" not in described:
+        raise InputError(
+            "the cohort does not say where the voxels of its volumes lie, so no map is"
+            " written. Run the participant level again."
+        )
+    affine, rows = np.array(described["affine"], float), []
+    for model, found in folds.items():
+        for name in METHODS:
+            about = {"Model": model} | _sidecar(name, found, described)
+            for label in (name, f"{name}{SIZE}"):
+                mean = np.mean([one[label] for one in found], axis=0)
+                _write_image(path_of(analysis, model, label), mean, affine, about)
+            rows.append(_row(model, name, found, affine))
+    return pd.DataFrame(rows)
+
+
+def path_of(analysis: Path, model: str, label: str) -> Path:
+    """Return the file of a map; an entity's value holds no dash."""
+    name = f"{model.replace('-', '')}_desc-{label}_map.nii.gz"
+    return analysis / FOLDER / name
+
+
+def _sidecar(
+    name: str, found: Sequence[Arrays], described: dict[str, Any]
+) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        "Method": METHODS[name],
+        "Description": MEANT[name] + JOINED,
+        "Units": "log odds",
+        "NumberOfPeople": _people(name, found),
+        "NumberOfFolds": len(found),
+        "SkullStripped": True,
+    }
+    if name == maps.OCCLUSION:
+        edge, stride = maps.cube_of(found[0][name].shape)
+        about |= {
+            "CubeVoxels": edge,
+            "StrideVoxels": stride,
+            "MostPeoplePerFold": maps.N_PEOPLE,
+        }
+    if "space" in described:
+        about["Space"] = described["space"]
+    return about
+
+
+def _people(name: str, found: Sequence[Arrays]) -> int:
+    """Return how many were looked at; who is tested in several folds counts in each."""
+    return sum(int(one[f"{name}people"]) for one in found)
+
+
+def _write_image(
+    path: Path, values: np.ndarray, affine: np.ndarray, about: dict[str, Any]
+) -> None:
+    if path.name.endswith(f"{SIZE}_map.nii.gz"):
+        about = about | {"Description": f"Magnitude of: {about['Description']}"}
+    with store.atomic(path) as unfinished:
+        Nifti1Image(values.astype(np.float32), affine).to_filename(unfinished)
+    store.write_json(path.with_name(path.name.replace(".nii.gz", ".json")), about)
+
+
+def _row(
+    model: str, name: str, found: Sequence[Arrays], affine: np.ndarray
+) -> dict[str, Any]:
+    """Return the line of maps.tsv of one model and method."""
+    sizes = np.stack([one[f"{name}{SIZE}"] for one in found])
+    mean = sizes.mean(axis=0)
+    peak = np.unravel_index(int(mean.argmax()), mean.shape)
+    x, y, z = (affine @ [*peak, 1])[:3].round(1)
+    return {
+        "model": model,
+        "method": METHODS[name],
+        "n_people": _people(name, found),
+        "n_folds": len(found),
+        "x": x,
+        "y": y,
+        "z": z,
+        "size": mean[peak],
+        "signed": np.mean([one[name][peak] for one in found]),
+        "correlation": _likeness(sizes),
+    }
+
+
+def _likeness(sizes: np.ndarray) -> float:
+    """Return the mean correlation of the maps of two folds; NaN where there is none."""
+    inside = sizes.any(axis=0)
+    flat = [one[inside] for one in sizes]
+    known = [one for one in flat if one.size and np.ptp(one) > 0]
+    pairs = [float(np.corrcoef(a, b)[0, 1]) for a, b in combinations(known, 2)]
+    return float(np.mean(pairs)) if pairs else float("nan")
