@@ -103,6 +103,22 @@ def test_dummy_scans_are_a_number_or_left_to_fmriprep(folders):
     assert "'some'; it takes a whole number" in problems(*words, "some")[0]
 
 
+def test_all_volumes_are_taken_where_a_word_says_so(folders):
+    words = [*folders, "participant", "--features", "timeseries", "volume"]
+    assert config(*words, "--volume-length", "all").extract.volume.length == 0
+    made = config(*words, "--volume-length", "30", "--volume-zscore").extract.volume
+    assert (made.length, made.size, made.pick, made.zscore) == (30, 34, "even", True)
+
+
+def test_a_group_chooses_among_grids(folders):
+    assert config(*folders, "group", "--volume-size", "34").cohort.volume_size == 34
+    assert config(*folders, "group").cohort.volume_size is None
+    (said,) = problems(*folders, "group", "--volume-size", "3")
+    assert said == "--volume-size is 3; it takes 4 or more and 256 or less."
+    (said,) = problems(*folders, "group", "--volume-pick", "even")
+    assert said.startswith("--volume-pick acts at participant")
+
+
 @pytest.fixture
 def saved(tmp_path, folders):
     made = config(*folders, "group", "--n-folds", "7", "--target", "dx", "--seed", "3")

@@ -18,6 +18,7 @@ from bidsclf.config import (
     FoldConfig,
     HarmonizeConfig,
     RunConfig,
+    VolumeConfig,
     from_plain,
     to_plain,
 )
@@ -71,6 +72,12 @@ def test_every_default_is_within_its_own_bounds(part):
         (ExtractConfig, {"min_coverage": 1.5}, "1.5; it takes 0 or more and 1 or less"),
         (ExtractConfig, {"atlases": ()}, "--atlases is empty"),
         (ExtractConfig, {"features": ("a", "a")}, "--features names one twice: a a"),
+        (VolumeConfig, {"pick": "evn"}, "--volume-pick is 'evn'.* mean 'even'"),
+        (
+            ExtractConfig,
+            {"volume": VolumeConfig(size=20, zscore=True)},
+            r"--volume-size, --volume-zscore: --features \(timeser.*no 'volume'",
+        ),
         (CohortConfig, {"runs": "kep"}, "--runs is 'kep'.* Did you mean 'keep'"),
         (FoldConfig, {"scheme": "loco"}, "--cv is 'loco'.*kfold, loso.*'loso'"),
         (FoldConfig, {"valid_fraction": 0.5}, "valid_fraction is 0.5"),

@@ -14,6 +14,8 @@ FILES = {  # options whose value is one path that exists
     "--config-file", "--atlas-image", "--networks", "--decoding-data",
 }  # fmt: skip
 
+TEXTS = ("--mem", "--dummy-scans", "--volume-length")  # numbers, or words for them
+
 
 def _input(action: argparse.Action) -> dict[str, Any]:
     long = [f for f in action.option_strings if f.startswith("--") and "_" not in f]
@@ -44,7 +46,7 @@ def _flag_parts(action: argparse.Action, flag: str) -> dict[str, Any]:
     if flag in FILES:
         return parts | {"type": "File"}
     known = settings()[flag][1]
-    if flag != "--mem" and flag != "--dummy-scans":
+    if flag not in TEXTS:
         parts |= _number_parts(known)
     if action.nargs == "*":
         parts["list"] = True

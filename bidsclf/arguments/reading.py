@@ -20,6 +20,7 @@ PREFIXES = {  # labels are taken with or without the key of their entity
 MOVED = {  # what an extraction setting means where extracted files are read
     "extract.atlases": "cohort.atlas",
     "extract.denoise.strategy": "cohort.desc",
+    "extract.volume.size": "cohort.volume_size",
     "selection.space": "cohort.space",
     "selection.participant_label": "cohort.participant_label",
     "selection.session_label": "cohort.session_label",
@@ -79,6 +80,8 @@ def _value(option: str, given: Any) -> Any:
         return _labels(option, given)
     if option == "--dummy-scans" and given == "auto":
         return None
+    if option == "--volume-length" and given == "all":
+        return 0
     if option == "--mem":
         return _gigabytes(given)
     if option == "--derivatives":

@@ -82,6 +82,15 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    " those that fMRIPrep flagged", PARTICIPANT),
             Option("--min-coverage", "SHARE", "a region with a smaller share of its"
                    " voxels in the brain mask is n/a", PARTICIPANT),
+            Option("--volume-size", "N", "edge of the small grid that the feature"
+                   " volume brings the brain to, in voxels; at group and predict, which"
+                   " of the grids there are is read"),
+            Option("--volume-length", "N|all", "volumes that the feature volume takes"
+                   " of a run, or all that are kept", PARTICIPANT),
+            Option("--volume-pick", "HOW", "volumes evenly spaced over the run, or"
+                   " contiguous ones from its middle", PARTICIPANT),
+            Option("--volume-zscore", "", "z-score each voxel over time; else the image"
+                   " is divided by its mean", PARTICIPANT),
         ),
     ),
     (

@@ -17,6 +17,7 @@ from bidsclf.config.extraction import (
     DenoiseConfig,
     ExtractConfig,
     SelectionConfig,
+    VolumeConfig,
 )
 from bidsclf.config.run import LEVELS, Config, RunConfig
 
@@ -33,6 +34,7 @@ __all__ = [
     "InterpretConfig",
     "RunConfig",
     "SelectionConfig",
+    "VolumeConfig",
     "from_plain",
     "to_plain",
 ]

@@ -29,6 +29,8 @@ class CohortConfig(Checked):
         Column of the acquisition site.
     atlas, desc, space : str or None
         Which derivatives are read; None takes the only one there is.
+    volume_size : int or None
+        Which grid of the volumes is read, by its edge; None takes the only one.
     participant_label, session_label, task_id, run_id : tuple of str
         Which people and runs are read, labels without prefix; empty means all.
     include : str or None
@@ -57,6 +59,7 @@ class CohortConfig(Checked):
     atlas: str | None = None
     desc: str | None = None
     space: str | None = None
+    volume_size: int | None = setting(None, "--volume-size", least=4, most=256)
     participant_label: tuple[str, ...] = setting((), "--participant-label")
     session_label: tuple[str, ...] = setting((), "--session-label")
     task_id: tuple[str, ...] = setting((), "--task-id")

@@ -1,6 +1,6 @@
 """Settings of the participant level: which scans, and what is computed from them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from bidsclf.checks import Checked, name_each_once, setting
@@ -68,6 +68,29 @@ class DenoiseConfig(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeConfig(Checked):
+    """What is kept of a scan's volumes by the feature 'volume'.
+
+    Attributes
+    ----------
+    size : int
+        Voxels along each edge of the small grid.
+    length : int
+        Volumes that are taken; 0 takes all that are kept.
+    pick : {'even', 'contiguous'}
+        Volumes evenly spaced over the run, or those in its middle.
+    zscore : bool
+        Z-score each voxel over the volumes kept; else the image is divided by its
+        mean over brain and time.
+    """
+
+    size: int = setting(34, "--volume-size", least=4, most=256)
+    length: int = setting(20, "--volume-length", least=0)
+    pick: str = setting("even", "--volume-pick", choices=("even", "contiguous"))
+    zscore: bool = setting(False, "--volume-zscore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractConfig(Checked):
     """What is computed from a scan.
 
@@ -86,9 +109,30 @@ class ExtractConfig(Checked):
     atlases: tuple[str, ...] = setting(("aal",), "--atlases")
     min_coverage: float = setting(0.5, "--min-coverage", least=0, most=1)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    volume: VolumeConfig = field(default_factory=VolumeConfig)
+
+    @property
+    def needs_atlas(self) -> bool:
+        """Whether something other than volumes is asked for."""
+        return bool(set(self.features) - {"volume"})
 
     def _contradictions(self) -> list[str]:
-        return [
+        problems = [
             *name_each_once("--features", self.features),
             *name_each_once("--atlases", self.atlases),
         ]
+        if "volume" not in self.features and (named := _changed(self.volume)):
+            problems.append(
+                f"{', '.join(named)}: --features ({' '.join(self.features)}) has no"
+                " 'volume', so nothing changes. Add it there, or leave these out."
+            )
+        return problems
+
+
+def _changed(part: Checked) -> list[str]:
+    """Return the options of the settings that are not their defaults."""
+    return [
+        str(known.metadata["option"])
+        for known in fields(part)  # type: ignore[arg-type]
+        if getattr(part, known.name) != known.default
+    ]

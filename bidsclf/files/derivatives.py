@@ -1,6 +1,7 @@
 """Seam 1: what the participant level writes, and how it is found again."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,7 @@ MOTION = {
     "kept": {"Description": "1 for a volume that was used, 0 for one left out"},
 }
 NAMES = {"sub": "participant_id", "ses": "session"}  # entity: column, if another
+FEATURE = re.compile(r"\.tsv$|grid[0-9]+_bold\.nii\.gz$")
 COLUMNS = (*(NAMES.get(key, key) for key in paths.ORDER), "suffix", "path")
 
 
@@ -219,7 +221,10 @@ def _describe(table: Path, fields: Mapping[str, Any]) -> Path:
 
 
 def find_features(out: Path, participant: str = "") -> pd.DataFrame:
-    """List the tables of seam 1, one row a file, sorted by path.
+    """List the tables and the images of seam 1, one row a file, sorted by path.
+
+    Images are those of the feature 'volume': suffix ``bold``, ``desc`` with the
+    grid at its end, such as ``simplegrid34``.
 
     Parameters
     ----------
@@ -245,21 +250,21 @@ def find_features(out: Path, participant: str = "") -> pd.DataFrame:
         )
     if participant:
         folder = out / participant
-        found = _tables(str(folder), 1) if folder.is_dir() else iter(())
+        found = _features(str(folder), 1) if folder.is_dir() else iter(())
     else:
-        found = _tables(str(out), 0)
+        found = _features(str(out), 0)
     rows = [_row(Path(path)) for path in sorted(found)]
     return pd.DataFrame([row for row in rows if row], columns=list(COLUMNS))
 
 
-def _tables(folder: str, depth: int) -> Iterator[str]:
-    """Yield the TSV files in ``sub-*/[ses-*/]{func,anat}``."""
+def _features(folder: str, depth: int) -> Iterator[str]:
+    """Yield the tables and volumes in ``sub-*/[ses-*/]{func,anat}``."""
     for entry in os.scandir(folder):
         kind = entry.name.partition("-")[0]
         goes_on = kind == "sub" if depth == 0 else kind in ("ses", "func", "anat")
         if goes_on and depth < 3 and entry.is_dir():
-            yield from _tables(entry.path, depth + 1)
-        elif depth >= 2 and kind == "sub" and entry.name.endswith(".tsv"):
+            yield from _features(entry.path, depth + 1)
+        elif depth >= 2 and kind == "sub" and FEATURE.search(entry.name):
             yield entry.path
 
 

@@ -35,6 +35,7 @@ def participant_page(out: Path, participant: str) -> Path:
         ``sub-01``.
     """
     files = find_features(out, participant)
+    files = files[files["suffix"] != "bold"]
     keys = [*ENTITIES, "desc"]
     named = files.assign(scan=[_name(row) for row in files[keys].to_dict("records")])
     scans = [_scan(name, rows) for name, rows in named.groupby("scan")]

@@ -181,6 +181,17 @@ def test_other_folders_and_names_are_not_features(tmp_path):
     assert len(find_features(tmp_path)) == before
 
 
+def test_volumes_are_features_and_other_images_are_not(tmp_path):
+    func = tmp_path / "sub-01" / "func"
+    func.mkdir(parents=True)
+    for desc in ("simplegrid34", "preproc"):
+        (func / f"sub-01_task-rest_space-A_desc-{desc}_bold.nii.gz").touch()
+    (func / "sub-01_task-rest_bold.nii.gz").touch()
+    (row,) = find_features(tmp_path).to_dict("records")
+    assert (row["suffix"], row["desc"]) == ("bold", "simplegrid34")
+    assert row["path"].name.endswith("_bold.nii.gz")
+
+
 def test_an_empty_output_has_no_features(tmp_path):
     assert find_features(tmp_path).empty
     with pytest.raises(InputError, match="no such folder"):

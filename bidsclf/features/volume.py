@@ -1,0 +1,1 @@
+"""Volumes: the brain on a small grid that is the same for everyone."""
