@@ -1,19 +1,18 @@
 """What a fit leaves behind, and how it scores people: here, or anywhere later."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bidsclf.crossval.members import NONE, Crossfitted
 from bidsclf.crossval.rows import of_rows, split_traits
 from bidsclf.errors import InputError
 from bidsclf.evaluate.calibration import scaled
-from bidsclf.harmonize._base import Harmonizer
+from bidsclf.harmonize._base import Harmonizer, with_policy
 from bidsclf.models._base import Classifier
 from bidsclf.models._harmonized import from_features, to_features
-
-NONE = "none"  # of a score without harmonization
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,13 +35,29 @@ class Fitted:
     covariates: tuple[str, ...] = ()
     temperature: float | None = None
 
+    @property
+    def models(self) -> tuple[Classifier, ...]:
+        """The model, alone."""
+        return (self.model,)
+
+    @property
+    def harmonizers(self) -> tuple[Harmonizer, ...]:
+        """The harmonizer, if there is one."""
+        return () if self.harmonizer is None else (self.harmonizer,)
+
+    def with_policy(self, unseen: str | None) -> "Fitted":
+        """Return a copy that treats unseen sites otherwise; None keeps the policy."""
+        if self.harmonizer is None:
+            return self
+        return replace(self, harmonizer=with_policy(self.harmonizer, unseen))
+
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return scores after temperature scaling, shape as given."""
         return scores if self.temperature is None else scaled(scores, self.temperature)
 
 
 def score_people(
-    fitted: Fitted,
+    fitted: Fitted | Crossfitted,
     x: Any,
     rows: np.ndarray,
     n_people: int,
@@ -52,7 +67,7 @@ def score_people(
 
     Parameters
     ----------
-    fitted : Fitted
+    fitted : Fitted or Crossfitted
     x : rows of features, of length n_rows
         What the variant's ``prepare`` returned.
     rows : int array of shape (n_rows,)
@@ -74,6 +89,13 @@ def score_people(
         A site or a covariate is missing, or the harmonizer refuses a site.
     """
     harmonized = np.full(n_people, NONE, object)
+    if isinstance(fitted, Crossfitted):
+        scores = np.empty(0)
+        if len(rows):
+            known = split_traits(of_rows(_complete(traits, fitted.covariates), rows))
+            scores, harmonized[rows] = fitted.score_rows(x, *known)
+        means = person_means(scores, rows, n_people)
+        return means, fitted.probabilities(means), harmonized
     if fitted.harmonizer is not None and len(rows):
         known = _complete(traits, fitted.covariates)
         sites, covariates = split_traits(of_rows(known, rows))
@@ -104,6 +126,11 @@ def predict_people(
         Not calibrated.
     """
     scores = model.predict_score(x) if len(rows) else np.empty(0)
+    return person_means(scores, rows, n_people)
+
+
+def person_means(scores: np.ndarray, rows: np.ndarray, n_people: int) -> np.ndarray:
+    """Return the mean over the rows of each person, NaN for who has none."""
     counts = np.bincount(rows, minlength=n_people)
     sums = np.bincount(rows, weights=scores, minlength=n_people)
     return np.divide(sums, counts, out=np.full(n_people, np.nan), where=counts > 0)

@@ -3,73 +3,30 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bidsclf.crossval.fitted import NONE, Fitted, predict_people
-from bidsclf.crossval.recipe import Recipe, begun, is_harmonized
+from bidsclf.crossval.embedding import cross_fit
+from bidsclf.crossval.fitted import Fitted, predict_people
+from bidsclf.crossval.members import NONE
+from bidsclf.crossval.recipe import Recipe, begun, is_crossfitted, is_harmonized
+from bidsclf.crossval.result import FitResult
 from bidsclf.crossval.rows import (
-    Parts,
     Ready,
     as_they_are,
     harmonized,
     n_outside,
+    of_fold,
     of_rows,
-    rows_of,
     split_traits,
 )
 from bidsclf.errors import BidsclfError, InputError
 from bidsclf.evaluate.calibration import temperature
 from bidsclf.folds import Fold
-from bidsclf.harmonize._base import Harmonizer
 from bidsclf.models._base import Classifier, find
 from bidsclf.models._rows import take
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FitResult:
-    """A fitted model and what it says of the test people.
-
-    Attributes
-    ----------
-    scores : float64 array of shape (n_test_people,)
-        In the order of ``fold.test``; the mean over a person's rows.
-    probabilities : float64 array of shape (n_test_people,)
-        Scores calibrated by a temperature found on training people, which each
-        fold has its own of: they rank people of one fold as scores do, people
-        of several folds not quite.
-    harmonized : object array of shape (n_test_people,)
-        'none', 'site', 'identity' or 'batch'.
-    fitted : Fitted
-        Model, harmonizer and temperature.
-    notes : dict
-        What the fit chose (C, epochs, …), as JSON values. With a harmonizer,
-        'outside' counts test people with a number beyond its training range.
-    """
-
-    scores: np.ndarray
-    probabilities: np.ndarray
-    harmonized: np.ndarray
-    fitted: Fitted
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def model(self) -> Classifier:
-        """The classifier."""
-        return self.fitted.model
-
-    @property
-    def harmonizer(self) -> Harmonizer | None:
-        """The harmonizer, if there is one."""
-        return self.fitted.harmonizer
-
-    @property
-    def temperature(self) -> float | None:
-        """The temperature of the calibration, if it was found."""
-        return self.fitted.temperature
 
 
 def fit_fold(
@@ -106,9 +63,11 @@ def fit_fold(
     BidsclfError
         Of the kind that was raised, saying which model and fold.
     """
-    variant = find(recipe.variant)
     with _named(recipe, fold):
-        model = begun(variant, recipe, fold)
+        _check_lengths(x, rows)
+        if is_crossfitted(recipe.variant, recipe.harmonize):
+            return cross_fit(x, y, rows, fold, recipe, traits)
+        model = begun(find(recipe.variant), recipe, fold)
         ready = _ready(x, rows, fold, recipe, traits)
         people, part = rows[ready.source], ready.parts
         _learn(model, ready, y[people], _groups(traits, len(y))[people])
@@ -124,7 +83,7 @@ def fit_fold(
     notes = model.notes() | {"temperature": fitted.temperature}
     if ready.harmonizer is not None:
         notes["harmonizer"] = ready.harmonizer.notes()
-        notes["outside"] = n_outside(ready.harmonizer, traits, fold.test)
+        notes["outside"] = n_outside([ready.harmonizer], traits, fold.test)
     told, handling = fitted.probabilities(scores), handled[fold.test]
     return FitResult(scores, told, handling, fitted, notes)
 
@@ -140,8 +99,9 @@ def permute_fold(
 ) -> np.ndarray:
     """Fit anew for each vector of labels, and score the test people each time.
 
-    The whole fit is repeated, choices by inner folds included. A harmonizer
-    knows no label and is learned once.
+    The whole fit is repeated, choices by inner folds included. A harmonizer of the
+    input knows no label and is learned once; one of embeddings, which labels taught,
+    is learned each time.
 
     Parameters
     ----------
@@ -160,13 +120,17 @@ def permute_fold(
         As ``fit_fold``.
     """
     n_people = labels.shape[1]
-    variant = find(recipe.variant)
     with _named(recipe, fold):
+        _check_lengths(x, rows)
+        if is_crossfitted(recipe.variant, recipe.harmonize):
+            each = [cross_fit(x, y, rows, fold, recipe, traits) for y in labels]
+            scores = np.array([one.scores for one in each])
+            return scores.reshape(len(labels), len(fold.test))
         ready = _ready(x, rows, fold, recipe, traits)
         people, part = rows[ready.source], ready.parts
         groups = _groups(traits, n_people)[people]
         told = labels[:, people]
-        first = begun(variant, recipe, fold)
+        first = begun(find(recipe.variant), recipe, fold)
         scores = _at_once(first, ready, told, groups)
         if scores is None:
             scores = np.empty((len(labels), len(part.test)))
@@ -185,15 +149,8 @@ def _ready(
     traits: pd.DataFrame | None,
 ) -> Ready:
     """Return the rows of a fold as its model takes them."""
-    if len(x) != len(rows):
-        raise InputError(
-            f"{len(x)} rows of features and {len(rows)} rows in the cohort;"
-            " the two are read together. Build the cohort again."
-        )
-    learn, stop = fold.train, fold.valid
-    if not find(recipe.variant).needs_valid:
-        learn, stop = np.concatenate([learn, stop]), stop[:0]
-    parts = Parts(*(rows_of(people, rows) for people in (learn, stop, fold.test)))
+    needs_valid = find(recipe.variant).needs_valid
+    parts = of_fold(rows, fold, needs_valid=needs_valid)
     if not is_harmonized(recipe.variant, recipe.harmonize):
         return as_they_are(x, parts)
     if traits is None:
@@ -203,6 +160,14 @@ def _ready(
         )
     of = of_rows(traits, rows)
     return harmonized(x, parts, of, recipe.harmonize, recipe.missing)
+
+
+def _check_lengths(x: Any, rows: np.ndarray) -> None:
+    if len(x) != len(rows):
+        raise InputError(
+            f"{len(x)} rows of features and {len(rows)} rows in the cohort;"
+            " the two are read together. Build the cohort again."
+        )
 
 
 def _learn(model: Classifier, ready: Ready, y: np.ndarray, groups: np.ndarray) -> None:

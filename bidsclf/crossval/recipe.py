@@ -57,7 +57,14 @@ def is_harmonized(variant: str, how: HarmonizeConfig) -> bool:
     return how.method != "none" and find(variant).harmonize_at == "input"
 
 
-def begun(variant: Variant, recipe: Recipe, fold: Fold) -> Classifier:
+def is_crossfitted(variant: str, how: HarmonizeConfig) -> bool:
+    """Tell whether a model's embeddings are harmonized, and so are cross-fitted."""
+    return how.method != "none" and find(variant).harmonize_at == "embedding"
+
+
+def begun(
+    variant: Variant, recipe: Recipe, fold: Fold, *, member: int = 0
+) -> Classifier:
     """Return the model of one fit, which has learned from the source people at most.
 
     Parameters
@@ -67,14 +74,22 @@ def begun(variant: Variant, recipe: Recipe, fold: Fold) -> Classifier:
     recipe : Recipe
     fold : Fold
         Its number is part of the seed; its people are not looked at.
+    member : int
+        Of a model of several networks, which one, from 1; each has a seed and
+        checkpoints of its own.
     """
-    model = variant.make(
-        seed=recipe.seed_of(fold), device=recipe.device, **recipe.settings
-    )
-    if recipe.checkpoint is not None and hasattr(model, "keep_in"):
-        model.keep_in(recipe.checkpoint)
+    seed, kept = recipe.seed_of(fold), recipe.checkpoint
+    name = f"{recipe.variant}, repeat {fold.repeat}, fold {fold.fold}"
+    if member:
+        mixed = np.random.SeedSequence([seed, member])
+        seed = int(mixed.generate_state(1)[0]) & 0x7FFFFFFF
+        kept = None if kept is None else kept / f"member-{member}"
+        name += f", member {member}"
+    model = variant.make(seed=seed, device=recipe.device, **recipe.settings)
+    if kept is not None and hasattr(model, "keep_in"):
+        model.keep_in(kept)
     if hasattr(model, "show_as"):
-        model.show_as(f"{recipe.variant}, repeat {fold.repeat}, fold {fold.fold}")
+        model.show_as(name)
     if variant.source and recipe.source is not None:
         model.learn_from(recipe.source)  # type: ignore[attr-defined]
     return model

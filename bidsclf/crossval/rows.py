@@ -1,5 +1,6 @@
 """The rows of one fold as a model takes them, harmonized or not."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bidsclf.config import HarmonizeConfig
+from bidsclf.folds import Fold
 from bidsclf.harmonize._base import Harmonizer, make
 from bidsclf.models._harmonized import from_features, to_features
 from bidsclf.models._rows import row_digests, take
@@ -78,14 +80,39 @@ def split_traits(traits: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
 
 
 def n_outside(
-    harmonizer: Harmonizer, traits: pd.DataFrame | None, people: np.ndarray
+    harmonizers: Iterable[Harmonizer], traits: pd.DataFrame | None, people: np.ndarray
 ) -> int:
     """Return how many people to be changed have a covariate beyond the training's."""
     if traits is None or not len(people):
         return 0
     sites, covariates = split_traits(traits.iloc[people])
-    is_changed = harmonizer.handling(sites) != "identity"
-    return int((harmonizer.outside(covariates) & is_changed).sum())
+    return int(is_beyond(harmonizers, sites, covariates).sum())
+
+
+def is_beyond(
+    harmonizers: Iterable[Harmonizer], sites: np.ndarray, covariates: pd.DataFrame
+) -> np.ndarray:
+    """Tell of each row if a harmonizer changes it and it is beyond what that learned.
+
+    Returns
+    -------
+    is_beyond : bool array of shape (n_rows,)
+    """
+    found = np.zeros(len(sites), bool)
+    for one in harmonizers:
+        found |= one.outside(covariates) & (one.handling(sites) != "identity")
+    return found
+
+
+def of_fold(rows: np.ndarray, fold: Fold, *, needs_valid: bool) -> Parts:
+    """Return the rows of a fold's people.
+
+    A model that does not stop early learns from the validation part as well.
+    """
+    learn, stop = fold.train, fold.valid
+    if not needs_valid:
+        learn, stop = np.concatenate([learn, stop]), stop[:0]
+    return Parts(*(rows_of(people, rows) for people in (learn, stop, fold.test)))
 
 
 def as_they_are(x: Any, parts: Parts) -> Ready:
@@ -121,7 +148,7 @@ def harmonized(
     """
     once = np.unique(parts.learn)
     features = to_features(take(x, once))
-    order = _by_content(features, traits.iloc[once])
+    order = by_content(features, traits.iloc[once])
     once, features = once[order], features[order]
     times = np.bincount(parts.learn, minlength=len(x))[once]
     learn = np.repeat(np.arange(len(once)), times)
@@ -146,12 +173,13 @@ def harmonized(
     )
 
 
-def _by_content(features: np.ndarray, traits: pd.DataFrame) -> np.ndarray:
+def by_content(x: Any, traits: pd.DataFrame, y: np.ndarray | None = None) -> np.ndarray:
     """Return an order of rows that depends on what they hold alone."""
     sites, covariates = split_traits(traits)
     told = [
         repr([str(value) for value in line]) for line in covariates.to_numpy(object)
     ]
-    keys = zip(row_digests(features), sites.astype(str), told, strict=True)
+    labels = [0] * len(told) if y is None else y.tolist()
+    keys = zip(row_digests(x), sites.astype(str), told, labels, strict=True)
     ranked = sorted((key, at) for at, key in enumerate(keys))
     return np.array([at for _, at in ranked], int)
