@@ -10,6 +10,7 @@ from typing import Any
 from bidsclf.arguments.disk import disk_problems, get, make_absolute, put
 from bidsclf.arguments.table import every, settings
 from bidsclf.config import LEVELS, Config, from_plain
+from bidsclf.config.analysis import ALL
 from bidsclf.errors import ConfigError
 from bidsclf.options import did_you_mean, load
 
@@ -157,7 +158,8 @@ def unknown_models(models: tuple[str, ...]) -> list[str]:
     for option in models:
         family = problems.collect(load, "bidsclf.models", option)
         members = list(family.VARIANTS) if family else []
-        if members and option not in members:
+        is_all = option.partition("-")[2] == ALL
+        if members and option not in members and not is_all:
             problems.append(
                 f"no model {option!r}; there are: {', '.join(members)}."
                 f"{did_you_mean(option, members)}"

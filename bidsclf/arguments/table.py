@@ -106,10 +106,12 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    " nearest in age", GROUP),
             Option("--group-column", "COLUMN", "column of families or twins, who are"
                    " never split between training and test", GROUP),
-            Option("--models", "NAME", "models to fit", GROUP),
+            Option("--models", "NAME", "models to fit; FAMILY-all is every member of a"
+                   " family, such as resnet3d-all", GROUP),
             Option("--model-settings", "MODEL:NAME=VALUE", "what is changed of a model,"
-                   " such as meanmlp:patience=20; a name that the model has not is"
-                   " answered with those it has", GROUP),
+                   " such as meanmlp:patience=20; of FAMILY-all, of each member that"
+                   " has the setting and no word of its own; a name that the model has"
+                   " not is answered with those it has", GROUP),
             Option("--resample-tr", "S", "bring the series of all runs to one"
                    " repetition time, 0.1 to 10 s, then z-score them; connectivity"
                    " stays as it is; predict does as its model", GROUP),

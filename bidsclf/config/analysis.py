@@ -12,6 +12,7 @@ UNSEEN = ("refuse", "identity", "batch")
 HARMONIZERS = ("none", "combat", "combat-gam", "covbat")
 N_FOLDS = 10
 BOOTSTRAP_REPEATS = 100  # rounds of seeds 000
+ALL = "all"  # ``FAMILY-all`` in --models is every member of the family
 FEWEST_REFITS = 20  # the least p, 1 / (m + 1), is below .05 then
 
 
@@ -194,7 +195,8 @@ class AnalysisConfig(Checked):
     Attributes
     ----------
     models : tuple of str
-        Members of the families in ``models/``.
+        Members of the families in ``models/``; ``FAMILY-all`` stands for all of one
+        until the group level begins.
     settings : tuple of str
         ``MODEL:NAME=VALUE``, what is changed of the models; each model says which
         names it has, and is asked before anything is fitted.
@@ -247,7 +249,8 @@ class AnalysisConfig(Checked):
                 )
                 continue
             model, name, _ = match.groups()
-            if model not in self.models:
+            family_all = f"{model.partition('-')[0]}-{ALL}"
+            if model not in self.models and family_all not in self.models:
                 problems.append(
                     f"--model-settings {word}: {model!r} is not among --models"
                     f" {' '.join(self.models)}.{did_you_mean(model, self.models)}"

@@ -11,6 +11,7 @@ from bidsclf.folds import Fold, make_folds, to_table, whole
 from bidsclf.folds import notes as fold_notes
 from bidsclf.workflows import (
     _analysis,
+    _families,
     _graph,
     _jobs,
     _preflight,
@@ -74,6 +75,7 @@ def run_group(config: Config, *, command: str | None = None) -> int:
     NothingMatched
         Nobody is left to study.
     """
+    config = _families.expanded(config)
     if config.run.reports_only:
         return _draw_again(config, command)
     is_dry = config.run.dry_run
@@ -210,7 +212,7 @@ def _forecast(config: Config, study: Study, *, is_done: bool) -> list[str]:
     names = [*_written(study), _analysis.ABOUT, *pages]
     return [
         head,
-        f"{n_fits} fits",
+        f"{n_fits} fits of {' '.join(config.analysis.models)}",
         *(f"note: {note}" for note in [*study.fold_notes, *study.run_notes]),
         *(f"{job.unit}: {state}" for job in jobs),
         *(f"  {_analysis.folder_of(config) / name}" for name in names),
