@@ -215,7 +215,8 @@ class TorchClassifier:
     def _odds(self, samples: Samples) -> np.ndarray:
         """Return the log odds of class 1 of samples, float64 of shape (n_samples,)."""
         self.network.eval()
-        odds, size = [], EVALUATED * self.training.batch_size
+        times = getattr(samples, "evaluated", EVALUATED)
+        odds, size = [], times * self.training.batch_size
         with torch.inference_mode(), exact(self.device):
             for start in range(0, len(samples), size):
                 which = np.arange(start, min(start + size, len(samples)))

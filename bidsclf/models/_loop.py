@@ -173,7 +173,8 @@ class _Loop:
     ) -> dict[str, float | None]:
         """Go through samples once and return the measures."""
         self.network.train(is_training)
-        size = self.training.batch_size * (1 if is_training else EVALUATED)
+        times = 1 if is_training else getattr(side.samples, "evaluated", EVALUATED)
+        size = self.training.batch_size * times
         person = torch.from_numpy(side.samples.person[which]).to(self.device)
         y, weight = side.y[person], side.weight[person]
         seen: list[Losses] = []
@@ -240,16 +241,22 @@ class _Side:
         self.weight = torch.as_tensor(np.asarray(part.weight, np.float32)).to(device)
 
     def draw(self, per_person: int) -> np.ndarray:
-        """Return the samples of an epoch in random order."""
+        """Return the samples of an epoch in random order.
+
+        Samples that are read from a disk may arrange it, so that reading is fast.
+        """
+        arranged = getattr(self.samples, "arranged", lambda which: which)
         if not per_person:
-            return torch.randperm(len(self.samples)).numpy()
+            every: np.ndarray = arranged(torch.randperm(len(self.samples)).numpy())
+            return every
         person = self.samples.person
         keys = torch.rand(len(person), dtype=torch.float64).numpy()
         shuffled = np.lexsort((keys, person))  # people in order, samples not
         counts = np.bincount(person)
         place = np.arange(len(person)) - np.repeat(np.cumsum(counts) - counts, counts)
         taken = shuffled[place < per_person]
-        return taken[torch.randperm(len(taken)).numpy()]
+        some: np.ndarray = arranged(taken[torch.randperm(len(taken)).numpy()])
+        return some
 
 
 def _detached(losses: Losses) -> Losses:
