@@ -66,3 +66,14 @@ def build(
     pairs = [f"{key}-{values[key]}" for key in ORDER if key in values]
     folders = [pair for pair in pairs if pair.startswith(("sub-", "ses-"))]
     return PurePosixPath(*folders, datatype, "_".join([*pairs, suffix]) + extension)
+
+
+def map_file(model: str, desc: str, extension: str = ".nii.gz") -> str:
+    """Return the file of a map of a model, relative to its analysis.
+
+    Examples
+    --------
+    >>> map_file("cnn3d-gru", "occlusion")
+    'maps/cnn3dgru_desc-occlusion_map.nii.gz'
+    """
+    return f"maps/{label(model)}_desc-{desc}_map{extension}"

@@ -6,10 +6,12 @@ from typing import Any
 from bidsclf.report import page
 from bidsclf.report.attribution import gradients, patterns
 from bidsclf.report.communities import communities, robustness
+from bidsclf.report.maps import volumes
 from bidsclf.report.tables import Analysis, pooled
 
 NAME = "explanation.html"
-SHOWN = ("attributions", "patterns", "influence")  # any of these makes a page
+SHOWN = ("attributions", "patterns", "influence", "maps")  # any of these makes a page
+OF_REGIONS = ("attributions", "patterns", "influence", "regions")
 PARTS = {  # table -> what the page lacks without it
     "regions": "positions of regions, so that no brain is drawn",
     "attributions": "the regions that models look at",
@@ -26,29 +28,41 @@ def explanation_page(analysis: Analysis) -> tuple[Path, dict[str, str]]:
     """Write ``explanation.html``; return its path and its figures by name."""
     networks, linear = gradients(analysis), patterns(analysis)
     groups, held = communities(analysis), robustness(analysis)
+    places = volumes(analysis)
     values = {
         "analysis": analysis.about["analysis_id"],
         "positive": analysis.labels["1"],
         "negative": analysis.labels["0"],
         "networks": networks,
         "linear": linear,
+        "places": places,
         "groups": groups,
         "robustness": held,
         "notes": analysis.about.get("explained_notes", []),
         "unreadable": [*analysis.unreadable.values()],
         "absent": _absent(analysis, bool(groups)),
-        "silent": _silent(analysis, [*networks, *linear, *groups]),
+        "silent": _silent(analysis, [*networks, *linear, *groups, *places]),
         "decoded": analysis.table("decoding") is not None,
     }
     path = page.write(analysis.folder / NAME, "explanation", values)
-    return path, _named(networks, linear, groups) | (
-        {"communities-robustness": held["figure"]} if held else {}
-    )
+    drawn = _named(networks, linear, groups) | _drawn(places)
+    return path, drawn | ({"communities-robustness": held["figure"]} if held else {})
+
+
+def _drawn(places: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the pictures of maps by the name of their file."""
+    return {
+        f"map-{one['model']}-{made['label']}": made["figure"]
+        for one in places
+        for made in one["maps"]
+        if made["figure"]
+    }
 
 
 def _absent(analysis: Analysis, has_communities: bool) -> list[str]:
     """Return what the page lacks, and with communities what is lacking of them."""
-    parts = dict(PARTS)
+    is_of_regions = any(analysis.table(name) is not None for name in OF_REGIONS)
+    parts = dict(PARTS) if is_of_regions or analysis.table("maps") is None else {}
     if has_communities:
         parts |= {
             "overlap": "networks of communities",

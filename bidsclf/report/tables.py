@@ -28,6 +28,7 @@ EXPLAINED = {  # table that some models have -> its columns and those of numbers
     "regions": ("region network", "x y z"),
     "attributions": ("model method region", "signed absolute sd n_folds"),
     "attribution_time": ("model", "volume absolute sd"),
+    "maps": ("model method", "n_people n_folds x y z size signed correlation"),
     "patterns": ("model region_a region_b", "pattern sd"),
     "communities": ("model region", "fold community weight member"),
     "influence": ("model", "fold community influence rank n_members"),

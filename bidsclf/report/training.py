@@ -129,6 +129,15 @@ def explained(analysis: Analysis, cite: Cite) -> Iterator[str]:
         if not rows.empty:
             models = _joined([str(name) for name in rows["model"].unique()])
             yield words.format(cite(CITED[method]), models)
+    mapped = analysis.table("maps")
+    if mapped is not None:
+        each = [str(name) for name in mapped["model"].unique()]
+        models, ending = _joined(each), "" if each[1:] else "s"
+        yield (
+            f"Where {models} look{ending} was mapped in test people by gradient x input"
+            f" {cite('shrikumar')} and by occlusion with cubes {cite('zeiler')} set to"
+            " the person's mean over brain and volumes, and averaged over splits."
+        )
     influence = analysis.table("influence")
     if influence is None:
         return

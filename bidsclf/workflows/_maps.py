@@ -12,6 +12,7 @@ from nibabel.nifti1 import Nifti1Image
 
 from bidsclf.errors import InputError
 from bidsclf.files import store
+from bidsclf.files.paths import map_file
 from bidsclf.interpret import maps
 
 FOLDER = "maps"
@@ -71,15 +72,10 @@ def write(
             about = {"Model": model} | _sidecar(name, found, described)
             for label in (name, f"{name}{SIZE}"):
                 mean = np.mean([one[label] for one in found], axis=0)
-                _write_image(path_of(analysis, model, label), mean, affine, about)
+                path = analysis / map_file(model, label)
+                _write_image(path, mean, affine, about)
             rows.append(_row(model, name, found, affine))
     return pd.DataFrame(rows)
-
-
-def path_of(analysis: Path, model: str, label: str) -> Path:
-    """Return the file of a map; an entity's value holds no dash."""
-    name = f"{model.replace('-', '')}_desc-{label}_map.nii.gz"
-    return analysis / FOLDER / name
 
 
 def _sidecar(

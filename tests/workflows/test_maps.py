@@ -6,6 +6,7 @@ import pytest
 
 from bidsclf.errors import InputError
 from bidsclf.files import store
+from bidsclf.files.paths import map_file
 from bidsclf.workflows import _explain, _maps
 
 AFFINE = np.diag([5.0, 6.0, 5.0, 1.0])
@@ -34,7 +35,7 @@ def test_maps_are_the_mean_over_folds_where_the_feature_lies(tmp_path):
     labels = ("gradient", "gradientsize", "occlusion", "occlusionsize")
     assert names == {f"resnet3dabilstm_desc-{one}_map.nii.gz" for one in labels}
     for label in labels:
-        image = nibabel.load(_maps.path_of(tmp_path, "resnet3d-a-bilstm", label))
+        image = nibabel.load(tmp_path / map_file("resnet3d-a-bilstm", label))
         np.testing.assert_array_equal(image.affine, AFFINE)
         mean = (folds[0][label] + folds[1][label]) / 2
         np.testing.assert_allclose(image.get_fdata(), mean, rtol=1e-6, atol=1e-7)

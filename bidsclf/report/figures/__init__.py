@@ -6,6 +6,7 @@ from bidsclf.report.figures.models import confusion, folds, forest, roc
 from bidsclf.report.figures.regions import over_volumes, robustness, shares, sizes
 from bidsclf.report.figures.scan import carpet, coverage, matrix, motion
 from bidsclf.report.figures.sites import predictability, site_map
+from bidsclf.report.figures.slices import slices
 from bidsclf.report.figures.spread import Curve, histogram, reliability, roc_band
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "shares",
     "site_map",
     "sizes",
+    "slices",
 ]

@@ -6,8 +6,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.nifti1 import Nifti1Image
 
 from bidsclf.files import store
+from bidsclf.files.paths import map_file
 from bidsclf.report.group import group_page
 from bidsclf.report.tables import read_analysis
 
@@ -98,6 +100,38 @@ def robustness_of():
     return pd.DataFrame(rows, columns=names.split())
 
 
+AFFINE = np.diag([12.0, 14.0, 12.0, 1.0])
+AFFINE[:3, 3] = [-66, -98, -60]
+PEAK = (8, 8, 7)  # voxel: 30, 14, 24 mm
+
+
+def maps_of(model):
+    """Return maps.tsv, of which the images have their peak at PEAK."""
+    x, y, z = (AFFINE @ [*PEAK, 1])[:3]
+    rows = [
+        (model, "gradient x input", 40, 5, x, y, z, 0.04, 0.0012, 0.71),
+        (model, "occlusion", 36, 5, x, y, z, 0.5, -0.31, 0.64),
+    ]
+    names = "model method n_people n_folds x y z size signed correlation"
+    return pd.DataFrame(rows, columns=names.split())
+
+
+def write_maps(folder, model="cnn3d"):
+    """Write the images of magnitudes and the files beside them."""
+    at = np.indices((12, 12, 12))
+    middle, away = (
+        sum((at[axis] - centre[axis]) ** 2 for axis in range(3))
+        for centre in ((5.5, 5.5, 5.5), PEAK)
+    )
+    for label, width in (("gradient", 3), ("occlusion", 9)):
+        values = (0.05 + np.exp(-away / width)) * (middle < 30)
+        path = folder / map_file(model, f"{label}size")
+        path.parent.mkdir(exist_ok=True)
+        Nifti1Image(values.astype(np.float32), AFFINE).to_filename(path)
+        about = {"Space": "MNI152NLin6Asym", "CubeVoxels": 3, "StrideVoxels": 2}
+        store.write_json(folder / map_file(model, f"{label}size", ".json"), about)
+
+
 def explained_tables(seed=3):
     """Return every table of two recurrent networks and one linear model."""
     rng = np.random.default_rng(seed)
@@ -130,6 +164,7 @@ def explained_tables(seed=3):
             [pd.DataFrame(time | {"model": model}) for model in RECURRENT]
         ),
         "patterns": patterns_of("fc-svm", rng),
+        "maps": maps_of("cnn3d"),
         "overlap": pd.DataFrame(
             known, columns=["model", "fold", "community", "network", "share", "dice"]
         ),
@@ -156,6 +191,7 @@ def written(folder):
     """Write the tables into an analysis, with networks in its list of models."""
     for name, table in explained_tables().items():
         store.write_table(folder / f"{name}.tsv", table)
+    write_maps(folder)
     about = store.read_json(folder / "analysis.json")
     fits = [("lstm-dg", "last", N_EPOCHS), ("meanmlp", "loss", 4)]
     about["notes"] = [note for note in about["notes"] if note["model"] != "meanmlp"]
@@ -203,6 +239,8 @@ def drawn(tables, tmp_path_factory):
 def _copied(source, folder):
     for file in [*source.glob("*.tsv"), source / "analysis.json"]:
         shutil.copy(file, folder)
+    if (source / "maps").exists():
+        shutil.copytree(source / "maps", folder / "maps")
 
 
 @pytest.fixture

@@ -123,16 +123,28 @@ def test_what_explains_the_models_is_cited_once_it_was_used(told):
         "with that of a non-negative PARAFAC",
         "in Neurosynth [",
         "with NiMARE [",
+        "Where cnn3d looks was mapped in test people by gradient x input [",
     ):
         assert said in text, said
-    for name in ("Sundararajan", "Haufe", "Dvornek, Li", "Yarkoni", "Salo"):
+    for name in (
+        "Shrikumar",
+        "Zeiler",
+        "Sundararajan",
+        "Haufe",
+        "Dvornek, Li",
+        "Yarkoni",
+        "Salo",
+    ):
         assert f". {name}" in text.partition("## References")[2]
     assert "What the models look at" in card_text(read_analysis(told), VERDICT)
-    for name in ("attributions", "influence", "decoding", "robustness", "patterns"):
+    for name in (
+        "attributions", "influence", "decoding", "robustness", "patterns", "maps",
+    ):  # fmt: skip
         (told / f"{name}.tsv").unlink()
     text = methods_text(read_analysis(told))
     assert "Haufe" not in text
     assert "PARAFAC" not in text
+    assert "occlusion" not in text
     assert "What the models look at" not in card_text(read_analysis(told), VERDICT)
 
 
