@@ -9,7 +9,7 @@ from bidsclf.crossval.bundle import (
     save_bundle,
 )
 from bidsclf.crossval.dealing import N_PARTS
-from bidsclf.crossval.fitted import Fitted, predict_people, score_people
+from bidsclf.crossval.fitted import AnyFitted, Fitted, predict_people, score_people
 from bidsclf.crossval.fold import fit_fold, permute_fold
 from bidsclf.crossval.members import Crossfitted, Member
 from bidsclf.crossval.recipe import Recipe, is_crossfitted, is_harmonized
@@ -20,6 +20,7 @@ __all__ = [
     "HARMONIZER",
     "N_PARTS",
     "WEIGHTS",
+    "AnyFitted",
     "Crossfitted",
     "FitResult",
     "Fitted",

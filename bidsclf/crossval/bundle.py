@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from bidsclf import __version__
-from bidsclf.crossval.fitted import Fitted
+from bidsclf.crossval.fitted import AnyFitted, Fitted
 from bidsclf.crossval.members import Crossfitted, Member
 from bidsclf.errors import InputError
 from bidsclf.files.store import read_json, write_json
@@ -45,7 +45,7 @@ def names_of(*, is_harmonized: bool, n_members: int = 0) -> list[str]:
 
 def save_bundle(
     folder: Path,
-    fitted: Fitted | Crossfitted,
+    fitted: AnyFitted,
     *,
     variant: str,
     context: dict[str, Any],
@@ -89,7 +89,7 @@ def save_bundle(
     return write_json(folder / DESCRIPTION, described)
 
 
-def _written(folder: Path, fitted: Fitted | Crossfitted) -> dict[str, Any]:
+def _written(folder: Path, fitted: AnyFitted) -> dict[str, Any]:
     """Write all arrays, and return what model.json says of them."""
     if isinstance(fitted, Fitted):
         return _part(folder, fitted.model, fitted.harmonizer, fitted.covariates)
@@ -121,7 +121,7 @@ def _part(
     return {"settings": settings, "harmonizer": harmonizer}
 
 
-def load_bundle(folder: Path) -> tuple[Fitted | Crossfitted, dict[str, Any]]:
+def load_bundle(folder: Path) -> tuple[AnyFitted, dict[str, Any]]:
     """Return the model of ``save_bundle`` and all that model.json says.
 
     Raises

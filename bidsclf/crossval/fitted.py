@@ -56,8 +56,11 @@ class Fitted:
         return scores if self.temperature is None else scaled(scores, self.temperature)
 
 
+AnyFitted = Fitted | Crossfitted
+
+
 def score_people(
-    fitted: Fitted | Crossfitted,
+    fitted: AnyFitted,
     x: Any,
     rows: np.ndarray,
     n_people: int,

@@ -124,8 +124,8 @@ def permute_fold(
         _check_lengths(x, rows)
         if is_crossfitted(recipe.variant, recipe.harmonize):
             each = [cross_fit(x, y, rows, fold, recipe, traits) for y in labels]
-            scores = np.array([one.scores for one in each])
-            return scores.reshape(len(labels), len(fold.test))
+            refit = np.array([one.scores for one in each])
+            return refit.reshape(len(labels), len(fold.test))
         ready = _ready(x, rows, fold, recipe, traits)
         people, part = rows[ready.source], ready.parts
         groups = _groups(traits, n_people)[people]

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bidsclf.crossval.fitted import Fitted
-from bidsclf.crossval.members import Crossfitted
+from bidsclf.crossval.fitted import AnyFitted, Fitted
 from bidsclf.harmonize._base import Harmonizer
 from bidsclf.models._base import Classifier
 
@@ -39,7 +38,7 @@ class FitResult:
     scores: np.ndarray
     probabilities: np.ndarray
     harmonized: np.ndarray
-    fitted: Fitted | Crossfitted
+    fitted: AnyFitted
     notes: dict[str, Any] = field(default_factory=dict)
     before: np.ndarray | None = None
 

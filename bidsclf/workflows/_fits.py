@@ -13,12 +13,10 @@ from bidsclf.checks import from_plain
 from bidsclf.cohort import build_cohort
 from bidsclf.config import CohortConfig
 from bidsclf.crossval import (
-    DESCRIPTION,
-    HARMONIZER,
-    WEIGHTS,
     FitResult,
     Recipe,
     fit_fold,
+    names_of,
     permute_fold,
     save_bundle,
 )
@@ -115,7 +113,7 @@ def fit(work: Path, job: Job) -> list[Path]:
         recipe,
         traits=_shared.traits_of(shared),
     )
-    _refuse_nan(job.unit, np.concatenate([found.scores, found.probabilities]))
+    _refuse_nan(job.unit, found)
     kept: list[Path] = []
     if job.bundle:
         context = _context(work, job, shared, fold) | {"notes": found.notes}
@@ -127,14 +125,17 @@ def fit(work: Path, job: Job) -> list[Path]:
             context=context,
             made_with=recipe.settings,
         )
-        names = (WEIGHTS, DESCRIPTION, HARMONIZER)
-        kept = [folder / name for name in names if (folder / name).exists()]
+        is_harmonized = found.harmonizer is not None
+        names = names_of(is_harmonized=is_harmonized, n_members=job.members)
+        kept = [folder / name for name in names]
     values = {
         "score": found.scores.tolist(),
         "probability": found.probabilities.tolist(),
         "harmonized": found.harmonized.tolist(),
         "notes": found.notes,
     }
+    if found.before is not None:
+        values["before"] = found.before.tolist()
     path = store.write_json(scores_of(work, job.unit), values)
     explained, fault = _explained(work, job, found, x, shared)
     if fault:
@@ -158,7 +159,13 @@ def _explained(
     return _explain.keep(work, job.unit, {}), fault
 
 
-def _refuse_nan(unit: str, scores: np.ndarray) -> None:
+def _refuse_nan(unit: str, found: FitResult) -> None:
+    before = np.empty(0) if found.before is None else found.before
+    every = np.concatenate([found.scores, found.probabilities, before])
+    _refuse_nan_in(unit, every)
+
+
+def _refuse_nan_in(unit: str, scores: np.ndarray) -> None:
     if not np.isfinite(scores).all():
         raise FitError(
             f"{unit}: {(~np.isfinite(scores)).sum()} scores are not finite; a model"
@@ -211,7 +218,7 @@ def permute(work: Path, job: Job) -> list[Path]:
         _recipe(work, job, shared),
         traits=_shared.traits_of(shared),
     )
-    _refuse_nan(job.unit, scores)
+    _refuse_nan_in(job.unit, scores)
     path = null_of(work, job.unit)
     with store.atomic(path) as unfinished:
         np.save(unfinished, scores, allow_pickle=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bidsclf.config import Config, HarmonizeConfig
-from bidsclf.crossval import DESCRIPTION, HARMONIZER, WEIGHTS, is_harmonized
+from bidsclf.crossval import N_PARTS, is_crossfitted, is_harmonized, names_of
 from bidsclf.folds import Fold
 from bidsclf.models._base import find, prepare_key
 from bidsclf.models._device import device_of
@@ -30,6 +30,8 @@ class Job:
     device : str
     bundle : str
         Folder of the fitted model; empty where it is not kept.
+    members : int
+        Networks of a model whose embeddings are harmonized; 0 of any other.
     """
 
     unit: str
@@ -39,6 +41,7 @@ class Job:
     seed: int
     device: str = "cpu"
     bundle: str = ""
+    members: int = 0
 
     @property
     def is_test(self) -> bool:
@@ -70,6 +73,7 @@ def plan(config: Config, folds: list[Fold], *, is_screened: bool) -> list[Job]:
                 number=job.number,
                 seed=job.seed,
                 device=job.device,
+                members=job.members,
             )
             for job in jobs
             if job.is_test and folds[job.number].repeat == 1
@@ -81,7 +85,7 @@ def _screenings(config: Config) -> list[Job]:
     """Return a job for each input that a harmonizer could change."""
     firsts: dict[str, str] = {}
     for model in config.analysis.models:
-        if find(model).harmonize_at is not None:
+        if find(model).harmonize_at == "input":
             firsts.setdefault(prepare_key(model), model)
     seed = config.folds.seed
     return [
@@ -113,6 +117,7 @@ def _fits_of(config: Config, folds: list[Fold], model: str) -> list[Job]:
     n_repeats = max(fold.repeat for fold in folds)
     names = [*(_fold_name(fold, n_repeats) for fold in folds), "final"]
     kept = names if config.folds.scheme != "bootstrap" else ["final"]
+    members = N_PARTS if is_crossfitted(model, config.harmonize) else 0
     return [
         Job(
             unit=f"{model}_{name}",
@@ -121,6 +126,7 @@ def _fits_of(config: Config, folds: list[Fold], model: str) -> list[Job]:
             seed=config.folds.seed,
             device=device_of(model, config.analysis.device),
             bundle=str(folder / name) if name in kept else "",
+            members=members,
         )
         for number, name in enumerate(names)
     ]
@@ -136,7 +142,8 @@ def bundles(jobs: Iterable[Job], how: HarmonizeConfig) -> list[str]:
     found = []
     for job in (job for job in jobs if job.bundle):
         folder = Path(*Path(job.bundle).parts[-3:])
-        names = [WEIGHTS, DESCRIPTION]
-        names += [HARMONIZER] if is_harmonized(job.model, how) else []
+        names = names_of(
+            is_harmonized=is_harmonized(job.model, how), n_members=job.members
+        )
         found += [str(folder / name) for name in names]
     return found

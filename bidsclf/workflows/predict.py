@@ -12,13 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from bidsclf.cohort import Cohort, load_people
 from bidsclf.config import CohortConfig, Config
-from bidsclf.crossval import Fitted, load_bundle, score_people
+from bidsclf.crossval import AnyFitted, load_bundle, score_people
+from bidsclf.crossval.rows import is_beyond, split_traits
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
 from bidsclf.files.people import listed
 from bidsclf.files.resampling import counted
-from bidsclf.harmonize._base import with_policy
 from bidsclf.models._base import find, prepared
 from bidsclf.models._rows import take
 from bidsclf.workflows import _analysis, _covariates, _persons, _preflight, _run
@@ -40,7 +40,7 @@ class Task:
     ----------
     bundle : Path
         Folder of the model.
-    fitted : Fitted
+    fitted : AnyFitted
         With the policy for unseen sites that was asked for.
     loaded : rows of features
         In the order of ``cohort.rows``.
@@ -50,7 +50,7 @@ class Task:
     """
 
     bundle: Path
-    fitted: Fitted
+    fitted: AnyFitted
     variant: str
     labels: dict[str, str]
     cohort: Cohort
@@ -93,7 +93,7 @@ def run_predict(config: Config, *, command: str | None = None) -> int:
     """
     config, task = _gather(config)
     folder = task.bundle
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     key = _analysis.key_of(config, task.cohort.people, files)
     is_done = _analysis.is_done(config, key, ["predictions.tsv"])
     if config.run.dry_run:
@@ -163,7 +163,7 @@ def _gather(config: Config) -> tuple[Config, Task]:
     )
 
 
-def _with_policy(fitted: Fitted, config: Config) -> Fitted:
+def _with_policy(fitted: AnyFitted, config: Config) -> AnyFitted:
     """Return the model with the policy for unseen sites that was asked for."""
     asked = config.harmonize
     if asked.method != "none":
@@ -173,16 +173,16 @@ def _with_policy(fitted: Fitted, config: Config) -> Fitted:
         )
     if asked.unseen is None:
         return fitted
-    if fitted.harmonizer is None:
+    if not fitted.harmonizers:
         raise ConfigError(
             f"--harmonize-unseen {asked.unseen} and the model was fitted without"
             " harmonization. Leave it out."
         )
-    return replace(fitted, harmonizer=with_policy(fitted.harmonizer, asked.unseen))
+    return fitted.with_policy(asked.unseen)
 
 
 def _like(
-    config: CohortConfig, context: dict[str, Any], fitted: Fitted
+    config: CohortConfig, context: dict[str, Any], fitted: AnyFitted
 ) -> CohortConfig:
     """Read the features that the model knows, unless others are asked for.
 
@@ -247,7 +247,7 @@ def _score(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return score_people's answer; an error names who lacks what."""
     traits = None
-    if task.fitted.harmonizer is not None:
+    if task.fitted.harmonizers:
         traits = task.cohort.traits.iloc[new].reset_index(drop=True)
     try:
         return score_people(task.fitted, x, rows, len(new), traits)
@@ -258,12 +258,12 @@ def _score(
 
 def _beyond(task: Task, new: np.ndarray) -> list[str]:
     """Return a note on people outside the ages, or the like, of the training set."""
-    if task.fitted.harmonizer is None:
+    fitted, traits = task.fitted, task.cohort.traits.iloc[new]
+    if not fitted.harmonizers:
         return []
-    traits, harmonizer = task.cohort.traits.iloc[new], task.fitted.harmonizer
-    is_beyond = harmonizer.outside(traits[list(task.fitted.covariates)])
-    is_beyond &= harmonizer.handling(traits["site"].to_numpy(object)) != "identity"
-    ids = task.cohort.people["participant_id"].iloc[new[is_beyond]]
+    known = split_traits(traits[["site", *fitted.covariates]])
+    which = new[is_beyond(fitted.harmonizers, *known)]
+    ids = task.cohort.people["participant_id"].iloc[which]
     return [_covariates.outside(ids)] if len(ids) else []
 
 
