@@ -52,7 +52,7 @@ def look(job: Job, found: FitResult, x: Any, shared: dict[str, Any]) -> Arrays:
         arrays |= _plain(one)
     if job.is_test and "volume" in ways:
         tested = take(x, rows_of(fold.test, rows))
-        arrays |= _maps.look(found.model, tested, job.seed)
+        arrays |= _maps.look(found.fitted.models, tested, job.seed)
     if job.is_test and "pattern" in ways:
         arrays |= _pattern(job, found, x, shared)
     if "communities" in ways:

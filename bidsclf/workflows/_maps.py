@@ -26,19 +26,37 @@ MEANT = {
     " mean over the cubes that hold it",
 }
 JOINED = "; mean over people of the test part, then over folds"
+MEMBERS = (  # of cross-fitted networks
+    "; mean over the networks of a fold, each by its own last layer, before their"
+    " embeddings are harmonized"
+)
 Arrays = dict[str, np.ndarray]
 
 
-def look(model: Any, x: Any, seed: int) -> Arrays:
-    """Return both maps of one fitted network, over its test people."""
-    made = {
-        maps.GRADIENT: maps.gradient_map(model, x),
-        maps.OCCLUSION: maps.occlusion_map(model, x, seed=seed),
-    }
-    found: Arrays = {}
-    for name, one in made.items():
-        found |= {name: one.signed, f"{name}{SIZE}": one.size}
-        found[f"{name}people"] = np.array(one.n_people)
+def look(models: Sequence[Any], x: Any, seed: int) -> Arrays:
+    """Return both maps of a fit over its test people, the mean over its networks.
+
+    Parameters
+    ----------
+    models : sequence of TorchClassifier
+        One, or the members of a cross-fitted model: what their own last layers say,
+        before embeddings are harmonized.
+    x : Volumes
+    seed : int
+    """
+    made = [
+        {
+            maps.GRADIENT: maps.gradient_map(model, x),
+            maps.OCCLUSION: maps.occlusion_map(model, x, seed=seed),
+        }
+        for model in models
+    ]
+    found: Arrays = {"networks": np.array(len(made))}
+    for name in METHODS:
+        each = [one[name] for one in made]
+        found[name] = np.mean([one.signed for one in each], axis=0)
+        found[f"{name}{SIZE}"] = np.mean([one.size for one in each], axis=0)
+        found[f"{name}people"] = np.array(each[0].n_people)
     return found
 
 
@@ -81,12 +99,14 @@ def write(
 def _sidecar(
     name: str, found: Sequence[Arrays], described: dict[str, Any]
 ) -> dict[str, Any]:
+    is_voted = int(found[0]["networks"]) > 1
     about: dict[str, Any] = {
         "Method": METHODS[name],
-        "Description": MEANT[name] + JOINED,
+        "Description": MEANT[name] + JOINED + (MEMBERS if is_voted else ""),
         "Units": "log odds",
         "NumberOfPeople": _people(name, found),
         "NumberOfFolds": len(found),
+        "NetworksPerFold": int(found[0]["networks"]),
         "SkullStripped": True,
     }
     if name == maps.OCCLUSION:

@@ -1,8 +1,11 @@
 """Maps of folds become images, each with a file that says what it is."""
 
+from types import SimpleNamespace
+
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 from bidsclf.errors import InputError
 from bidsclf.files import store
@@ -18,7 +21,7 @@ SHAPE = (6, 5, 4)
 def fold(seed: int, at: tuple[int, int, int] = (4, 1, 2)) -> dict[str, np.ndarray]:
     """Return a fold's maps, which are largest at a voxel, and below 0 there."""
     rng = np.random.default_rng(seed)
-    found = {}
+    found = {"networks": np.array(1)}
     for name, n_people in (("gradient", 12), ("occlusion", 10)):
         signed = rng.normal(size=SHAPE) / 10
         signed[at] = -3 - seed
@@ -38,7 +41,7 @@ def test_maps_are_the_mean_over_folds_where_the_feature_lies(tmp_path):
         image = nibabel.load(tmp_path / map_file("resnet3d-a-bilstm", label))
         np.testing.assert_array_equal(image.affine, AFFINE)
         mean = (folds[0][label] + folds[1][label]) / 2
-        np.testing.assert_allclose(image.get_fdata(), mean, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(image.get_fdata(), mean, rtol=1e-6, atol=1e-6)
 
 
 def test_a_sidecar_says_how_the_map_was_made_and_of_how_many(tmp_path):
@@ -47,7 +50,8 @@ def test_a_sidecar_says_how_the_map_was_made_and_of_how_many(tmp_path):
     told = {key: occlusion[key] for key in list(occlusion) if key != "Description"}
     assert told == {
         "Model": "cnn3d", "Method": "occlusion", "Units": "log odds",
-        "NumberOfPeople": 20, "NumberOfFolds": 2, "SkullStripped": True,
+        "NumberOfPeople": 20, "NumberOfFolds": 2, "NetworksPerFold": 1,
+        "SkullStripped": True,
         "CubeVoxels": 3, "StrideVoxels": 2, "MostPeoplePerFold": 10,
         "Space": "MNI152NLin6Asym",
     }  # fmt: skip
@@ -73,6 +77,46 @@ def test_folds_that_look_elsewhere_are_not_alike(tmp_path):
     assert (table["correlation"].abs() < 0.3).all()
     one = _maps.write(tmp_path, {"cnn3d": folds[:1]}, DESCRIBED)
     assert one["correlation"].isna().all()
+
+
+class Model:
+    """A network of the mean image, whose log odds are a multiple of one voxel."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def samples(self, x):
+        def batch(which):
+            return (torch.as_tensor(x[which]),)
+
+        return SimpleNamespace(person=np.arange(len(x)), batch=batch)
+
+    def network(self, batch):
+        odds = self.weight * batch[0][:, :, 2, 2, 2].mean(1)
+        return torch.stack([0 * odds, odds], dim=1)
+
+
+def test_a_cross_fitted_model_is_the_mean_of_its_networks_and_says_so(tmp_path):
+    x = np.random.default_rng(0).normal(1, 0.1, (12, 3, 5, 5, 5)).astype(np.float32)
+    one, three = (
+        _maps.look([Model(w) for w in weights], x, seed=0)
+        for weights in ((1.0,), (2.0, -3.0, -2.0))
+    )
+    middle = x[:, :, 2, 2, 2].mean()
+    np.testing.assert_allclose(one["gradient"][2, 2, 2], middle, rtol=1e-5)
+    for name in ("gradient", "occlusion"):
+        np.testing.assert_allclose(three[name], -one[name], atol=1e-6)
+        size = one[f"{name}size"] * 7 / 3
+        np.testing.assert_allclose(three[f"{name}size"], size, atol=1e-6)
+    assert (three["gradientpeople"], three["occlusionpeople"]) == (12, 10)
+    for name, found in (("cnn3d", one), ("cnn4d", three)):
+        _maps.write(tmp_path, {name: [found]}, DESCRIBED)
+        about = store.read_json(tmp_path / f"maps/{name}_desc-gradient_map.json")
+        assert about["NetworksPerFold"] == int(found["networks"])
+        said = "before their embeddings are harmonized" in about["Description"]
+        assert said == (name == "cnn4d")
 
 
 def test_maps_of_before_go(tmp_path):
