@@ -72,6 +72,16 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "n": "People; of a test over folds, folds",
             "sided": "two, or 'a > b' for one-tailed",
         },
+        "ablation": {
+            "fold": "Fold, or repeat/fold; then mean and sd (deviation) over folds",
+            "n_positive": "People with the positive label",
+            "accuracy": "Share of people called rightly at a score of 0.5",
+            "sensitivity": "The same among people with the positive label",
+            "specificity": "The same among the others",
+            "identity": "By how much accuracy misses the mean of sensitivity and"
+            " specificity weighted by the share of each group; of the mean, the largest"
+            " of the folds",
+        },
         "permutations": {
             "null": "fixed scores: labels permuted within site, the scores stand;"
             " refit: labels permuted within site and test fold, and every fit of"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bidsclf.errors import FitError
+from bidsclf.evaluate.ablation import ablation_table, families_of
 from bidsclf.evaluate.calibration import reliability_table
 from bidsclf.evaluate.comparison import comparisons_table
 from bidsclf.evaluate.confounds import confounds_table
@@ -25,6 +26,7 @@ OUTPUTS = MappingProxyType(  # what is made at once -> its files
     {
         "metrics": ("metrics",),
         "comparisons": ("comparisons",),
+        "ablation": ("ablation",),
         "permutations": ("permutations", "nulls"),
         "calibration": ("calibration",),
         "experiment": ("experiment",),
@@ -84,6 +86,7 @@ def names_of(jobs: list[_jobs.Job]) -> list[str]:
     ways = {way for job in jobs for way in find(job.model).explained}
     is_made = {
         "screening": any(job.kind == "screen" for job in jobs),
+        "ablation": bool(families_of(job.model for job in jobs)),
         "learning": any(find(job.model).needs_valid for job in jobs),
         "attributions": bool(ways - {"volume"}),
         "maps": "volume" in ways,
@@ -229,6 +232,7 @@ MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingPro
     {
         "metrics": _metrics,
         "comparisons": _comparisons,
+        "ablation": lambda job: {"ablation": ablation_table(job.read("predictions"))},
         "permutations": _permutations,
         "calibration": lambda job: {
             "calibration": reliability_table(job.read("predictions"))
