@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bidsclf.errors import FitError, InputError
+from bidsclf.models._chunks import CACHE, FILE, Stored, write_volumes
+from bidsclf.models._volumes import Volumes
 
 BLOCK = 4096  # columns multiplied at once: bounds the float64 copy; ours
 
@@ -158,6 +160,8 @@ def row_digests(x: Any) -> list[str]:
             ).hexdigest()
             for row in x.itertuples(index=False, name=None)
         ]
+    if isinstance(x, Volumes):
+        return x.digests()
     return [sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in x]
 
 
@@ -168,8 +172,11 @@ def canonical_order(x: Any, y: np.ndarray) -> np.ndarray:
 
 
 def save_rows(folder: Path, x: Any) -> None:
-    """Write rows for other processes: .npy arrays, or a table as JSON."""
+    """Write rows for other processes: .npy arrays, a table as JSON, images as HDF5."""
     folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(x, Volumes):
+        write_volumes(folder / FILE, x)
+        return
     if isinstance(x, pd.DataFrame):
         x.to_json(folder / "table.json", orient="table", index=False)
         return
@@ -177,8 +184,13 @@ def save_rows(folder: Path, x: Any) -> None:
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
-def load_rows(folder: Path) -> Any:
-    """Open rows of ``save_rows``; arrays are memory-mapped and read-only."""
+def load_rows(folder: Path, cache: int = CACHE) -> Any:
+    """Open rows of ``save_rows``; arrays are memory-mapped and read-only.
+
+    Of images, ``cache`` bytes at most are kept in memory.
+    """
+    if (folder / FILE).exists():
+        return Volumes.of(Stored(folder / FILE, cache))
     if (folder / "table.json").exists():
         return pd.read_json(folder / "table.json", orient="table")
     found = {
