@@ -11,7 +11,7 @@ import numpy as np
 from bidsclf import __version__
 from bidsclf.config import DenoiseConfig, ExtractConfig
 from bidsclf.errors import InputError
-from bidsclf.features import connectivity, quality, timeseries
+from bidsclf.features import connectivity, quality, timeseries, volume
 from bidsclf.features._atlas import Atlas
 from bidsclf.features._denoise import Confounds
 from bidsclf.features._signals import Signals, atlas_key, read_signals
@@ -67,6 +67,8 @@ class ScanFeatures:
         For every sidecar: what was removed, filtered and smoothed, by what.
     notes : tuple of str
         What a reader should know and no number says.
+    volumes : Volumes or None
+        Where they were asked for.
     """
 
     atlases: tuple[AtlasFeatures, ...]
@@ -77,12 +79,13 @@ class ScanFeatures:
     tr_s: float
     meta: dict[str, Any]
     notes: tuple[str, ...]
+    volumes: volume.Volumes | None = None
 
 
 def extract_scan(
     scan: Scan, config: ExtractConfig, *, cache_dir: Path | None = None
 ) -> ScanFeatures:
-    """Compute series, relations and quality of a scan, reading its image once.
+    """Compute all features and the quality of a scan, reading its image once.
 
     Parameters
     ----------
@@ -113,6 +116,7 @@ def extract_scan(
         tr_s=scan.tr_s,
         meta=_meta(scan, config, denoise, notes),
         notes=notes,
+        volumes=volume.volumes(scan, config, signals) if signals.volumes else None,
     )
 
 

@@ -11,6 +11,7 @@ from bidsclf.errors import InputError
 from bidsclf.features._atlas import Atlas, check_space, load_atlas
 from bidsclf.features._denoise import Confounds, load_confounds
 from bidsclf.features._means import RegionMeans
+from bidsclf.features._resize import SmallGrid, SmallVolumes, brain_box
 from bidsclf.features._stream import (
     VolumeReader,
     flat,
@@ -40,6 +41,8 @@ class Signals:
         Median temporal signal-to-noise ratio in the mask; None without a mask.
     notes : tuple of str
         What a reader should know and no number says.
+    volumes : SmallVolumes or None
+        The brain on a small grid, where it was asked for.
     """
 
     weights: tuple[RegionWeights, ...]
@@ -47,12 +50,13 @@ class Signals:
     confounds: Confounds
     tsnr: float | None
     notes: tuple[str, ...]
+    volumes: SmallVolumes | None = None
 
 
 def read_signals(
     scan: Scan, config: ExtractConfig, *, cache_dir: Path | None = None
 ) -> Signals:
-    """Average every region of every atlas over a scan, reading its image once.
+    """Average every region, and resize every volume, reading the image once.
 
     Parameters
     ----------
@@ -67,7 +71,8 @@ def read_signals(
         The image, its mask, its confounds or an atlas cannot be used; the
         message says which and why.
     """
-    atlases = tuple(load_atlas(atlas) for atlas in config.atlases)
+    names = config.atlases if config.needs_atlas else ()
+    atlases = tuple(load_atlas(atlas) for atlas in names)
     notes = [note for atlas in atlases if (note := check_space(atlas, scan.space))]
     with open_volumes(scan.bold) as reader:
         notes += _notes(scan, reader)
@@ -87,16 +92,36 @@ def read_signals(
         means = RegionMeans(parts, reader.n_volumes)
         inside = np.empty(0, int) if mask is None else flat(mask)
         voxels = VoxelMoments(inside, start=confounds.dummy_scans)
-        stream(reader, [means, voxels])
-    _check_finite(scan, reader.shape, voxels, 0 if scan.mask else means.n_nonfinite)
+        small, said = _small_volumes(scan, config, reader, mask)
+        stream(reader, [means, voxels, *small])
+    n_elsewhere = means.n_nonfinite + sum(one.n_nonfinite for one in small)
+    _check_finite(scan, reader.shape, voxels, 0 if scan.mask else n_elsewhere)
     covered = [_covered(p, m, config) for p, m in zip(parts, means.means, strict=True)]
     return Signals(
         weights=parts,
         means=tuple(covered),
         confounds=confounds,
         tsnr=None if mask is None else voxels.tsnr(),
-        notes=tuple(notes),
+        notes=(*notes, *said),
+        volumes=small[0] if small else None,
     )
+
+
+def _small_volumes(
+    scan: Scan, config: ExtractConfig, reader: VolumeReader, mask: np.ndarray | None
+) -> tuple[list[SmallVolumes], list[str]]:
+    """Return what resizes the volumes, if they are asked for, and what to know."""
+    if "volume" not in config.features:
+        return [], []
+    mask = np.ones(reader.shape, bool) if mask is None else mask
+    box_mm, note = brain_box(scan.space, mask, reader.affine)
+    small = SmallVolumes(
+        reader,
+        mask,
+        SmallGrid(size=config.volume.size, box_mm=box_mm),
+        fwhm_mm=config.denoise.smoothing_fwhm_mm,
+    )
+    return [small], [text for text in (note, small.note) if text]
 
 
 def _notes(scan: Scan, reader: VolumeReader) -> list[str]:
@@ -141,7 +166,7 @@ def _check_finite(
             f"{bad.size} voxels of the brain mask are NaN or infinite in some volume,"
             f" first {tuple(int(i) for i in np.unravel_index(bad[0], shape, 'F'))}"
             if bad.size
-            else f"{n_elsewhere} values inside atlas regions are NaN or infinite"
+            else f"{n_elsewhere} values that are needed are NaN or infinite"
         )
         raise InputError(
             f"{scan.bold}: {where}; every signal is a number."

@@ -68,6 +68,28 @@ def clean(
     return series
 
 
+def residuals(
+    signals: np.ndarray, confounds: Confounds, *, tr_s: float, config: DenoiseConfig
+) -> np.ndarray:
+    """Detrend, filter and regress, as ``clean`` does, and leave the scale as it is.
+
+    Parameters
+    ----------
+    signals : float array of shape (n_volumes, n_signals)
+        Finite.
+    confounds, tr_s, config
+        As of ``clean``, which raises the same.
+
+    Returns
+    -------
+    residuals : float64 array of shape (n_kept, n_signals)
+        In the unit of the signals, about 0.
+    """
+    _check_cutoffs(tr_s, config)
+    _check_freedom(confounds, tr_s, config)
+    return _regress(signals.astype(np.float64), confounds, tr_s, config)
+
+
 def _spread(signals: np.ndarray) -> np.ndarray:
     spread: np.ndarray = signals.std(axis=0, ddof=1, dtype=np.float64)
     return spread
