@@ -1,5 +1,6 @@
-"""NIfTI images of a simulated study: int16 with a slope, the same bytes each time."""
+"""NIfTI images that are written here: the same bytes each time."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import nibabel
@@ -11,6 +12,9 @@ from bidsclf.files import store
 SLOPE = 2.0  # an eighth of the thermal noise: small files, nothing lost
 MNI = 4  # NIfTI's code of the space
 LARGEST = np.iinfo(np.int16).max
+
+
+GRID = 1  # NIfTI's code of no template: the image's own
 
 
 def digitize(values: np.ndarray) -> np.ndarray:
@@ -47,4 +51,43 @@ def write_image(
     raw = header.binaryblock + bytes(4) + np.ascontiguousarray(counts).tobytes()
     with store.atomic(path) as partial:
         partial.write_bytes(igzip.compress(raw, compresslevel=1, mtime=0))
+    return path
+
+
+def write_volumes(
+    path: Path,
+    volumes: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    affine: np.ndarray,
+    *,
+    tr_s: float | None = None,
+) -> Path:
+    """Write a series volume by volume: no more than one is held.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in .nii.gz.
+    volumes : iterable of float32 arrays of shape (X, Y, Z)
+        What it raises leaves no file behind.
+    shape : (X, Y, Z, n_volumes)
+    affine : float array of shape (4, 4)
+        Voxel indices to mm, of no template.
+    tr_s : float, optional
+        Repetition time in seconds.
+    """
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.float32)
+    header.set_data_shape(shape)
+    header.set_xyzt_units("mm", "sec")
+    header.set_qform(affine, GRID)
+    header.set_sform(affine, GRID)
+    header.set_zooms([*nibabel.affines.voxel_sizes(affine), tr_s or 0])
+    header.set_data_offset(352)
+    with store.atomic(path) as partial, partial.open("wb") as stream:
+        writer = igzip.IGzipFile("", "wb", compresslevel=1, fileobj=stream, mtime=0)
+        with writer as packed:
+            packed.write(header.binaryblock + bytes(4))
+            for volume in volumes:
+                packed.write(np.asarray(volume, np.float32).tobytes(order="F"))
     return path

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +30,23 @@ def write_unit(
     read : callable
         Returns the scan; an InputError it raises is the unit's own.
     """
+    return run_unit(out, unit, key, lambda: derivatives.write_features(out, read()))
+
+
+def run_unit(
+    out: Path, unit: str, key: str, write: Callable[[], Iterable[Path]]
+) -> str:
+    """Do one unit of work, unless it is done; return the problem.
+
+    Parameters
+    ----------
+    out : Path
+    unit : str
+    key : str
+        ``status.unit_key`` of the settings and the files read.
+    write : callable
+        Returns the files it wrote; an InputError it raises is the unit's own.
+    """
     if status.is_done(out, unit, key):
         return ""
     started = time.monotonic()
@@ -37,8 +54,7 @@ def write_unit(
     problem = ""
     try:
         with threadpool_limits(1):
-            written = derivatives.write_features(out, read())
-        names = tuple(str(path.relative_to(out)) for path in written)
+            names = tuple(str(path.relative_to(out)) for path in write())
     except InputError as error:
         problem = str(error)
         _forget(out, unit)
