@@ -107,8 +107,8 @@ def survey(path: Path, scan: MatScan) -> Survey:
     if n_missing >= MAX_MISSING * n_values:
         raise InputError(
             f"{n_missing / n_values:.1%} of the values inside the mask are NaN or"
-            f" infinite; less than {MAX_MISSING:.0%} can be filled. Leave the scan out, or make its"
-            " mask smaller."
+            f" infinite; less than {MAX_MISSING:.0%} can be filled. Leave the scan out,"
+            " or make its mask smaller."
         )
     if empty:
         raise InputError(
