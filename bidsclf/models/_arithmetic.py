@@ -13,7 +13,10 @@ from bidsclf.models._training import Training
 
 def products(training: Training, device: torch.device) -> AbstractContextManager[Any]:
     """Return the context in which a network multiplies."""
-    if training.precision == "float32":
+    precision = training.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "float32"
+    if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 

@@ -36,6 +36,9 @@ class Classifier(Protocol):
 
     ``show_as(name)``: the fit may show how it goes under this name on a terminal.
 
+    ``embed(x) -> embedded``: what the last layer reads of each row, float32 of shape
+    (n, d), of a variant whose ``harmonize_at`` is 'embedding'.
+
     ``learn_from(x)``, asked of a variant with ``source``: called once before
     ``fit`` with the rows of people outside the study, of whom no label is told.
     """
@@ -74,7 +77,7 @@ class Variant:
     ----------
     input : str
         What the cohort loads: 'timeseries', 'fisherz', 'partialcorrelation',
-        'covariance', 'phenotype', 'motion' or 'site'.
+        'covariance', 'volume', 'phenotype', 'motion' or 'site'.
     make : callable
         ``make(seed=0, device="cpu", **settings)`` returns an unfitted Classifier,
         or raises ConfigError for a setting out of range.
@@ -83,9 +86,10 @@ class Variant:
     needs_valid : bool
         Whether the training stops early; if not, the validation part is learned
         from as well, so that no model throws people away.
-    harmonize_at : {'input', None}
-        Whether ``--harmonize`` acts on the rows before the model sees them; None
-        for a model that it has no meaning for, which runs as it is.
+    harmonize_at : {'input', 'embedding', None}
+        Whether ``--harmonize`` acts on the rows before the model sees them, or on
+        what its last layer reads; None for a model that it has no meaning for, which
+        runs as it is.
     settings : mapping
         Names and default values of what ``--model-settings`` may change: true or
         false, whole numbers, numbers, words, or a tuple of whole numbers.

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
-from torch import nn
+from torch import Tensor, nn
 
-from bidsclf.errors import ConfigError, InputError
+from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.models._arithmetic import exact, moved, products, seeded
 from bidsclf.models._checkpoint import Checkpoint, digest_of
 from bidsclf.models._loop import EVALUATED, Watch, learn
@@ -140,6 +140,32 @@ class TorchClassifier:
         """Return the score of class 1 the network gives, uncalibrated."""
         return expit(self.decide(x))
 
+    def embed(self, x: Any) -> np.ndarray:
+        """Return what the last layer of the network reads of each person.
+
+        Returns
+        -------
+        embedded : float32 array of shape (n, d)
+            The mean over a person's samples.
+
+        Raises
+        ------
+        FitError
+            This network has no ``embed``.
+        """
+        if not hasattr(self.network, "embed"):
+            raise FitError(
+                f"{type(self.network).__name__} has no embedding, which harmonization"
+                " behind a network takes. Give --harmonize none or another model."
+            )
+        samples = self.samples(x)
+        each = self._said(self.network.embed, samples).double().numpy()
+        sums = np.zeros((len(x), each.shape[1]))
+        np.add.at(sums, samples.person, each)
+        counts = np.bincount(samples.person, minlength=len(x))
+        embedded: np.ndarray = (sums / counts[:, None]).astype(np.float32)
+        return embedded
+
     def notes(self) -> dict[str, Any]:
         """Return the kept epoch and the measures of all, as JSON values."""
         return {
@@ -214,15 +240,18 @@ class TorchClassifier:
 
     def _odds(self, samples: Samples) -> np.ndarray:
         """Return the log odds of class 1 of samples, float64 of shape (n_samples,)."""
+        wide = self._said(self.network, samples).double()
+        return (wide[:, 1] - wide[:, 0]).numpy()
+
+    def _said(self, say: Callable[[Any], Tensor], samples: Samples) -> Tensor:
+        """Return what a part of the network says of samples, on the CPU."""
         self.network.eval()
         times = getattr(samples, "evaluated", EVALUATED)
-        odds, size = [], times * self.training.batch_size
+        said, size = [], times * self.training.batch_size
         with torch.inference_mode(), exact(self.device):
             for start in range(0, len(samples), size):
                 which = np.arange(start, min(start + size, len(samples)))
                 batch = moved(samples.batch(which), self.device)
                 with products(self.training, self.device):
-                    logits = self.network(batch)
-                odds.append(logits.double().cpu())
-        wide = torch.cat(odds)
-        return (wide[:, 1] - wide[:, 0]).numpy()
+                    said.append(say(batch).cpu())
+        return torch.cat(said)

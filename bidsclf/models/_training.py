@@ -11,7 +11,7 @@ from bidsclf.models._persons import SCORES, drawn
 
 LAST = "last"  # a monitor: no measure rules, every epoch is run
 MONITORS = ("loss", "accuracy", "auc", LAST)  # of every network, beside its parts
-PRECISIONS = ("float32", "bf16")
+PRECISIONS = ("float32", "bf16", "auto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,9 @@ class Training:
         Measure of the validation part that rules the end and the weights that
         are kept: 'loss', 'accuracy', 'auc', or a part of the loss by its name;
         'last' runs every epoch and keeps the weights of the last.
-    precision : {'float32', 'bf16'}
-        Of products; weights, sums and losses are float32 in both.
+    precision : {'float32', 'bf16', 'auto'}
+        Of products; weights, sums and losses are float32 in all. 'auto' is bf16 on
+        a GPU and float32 on a CPU.
     per_person : int
         Samples that an epoch draws anew of each person; 0 takes all (ours).
     """
