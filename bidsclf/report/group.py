@@ -6,6 +6,7 @@ from typing import Any
 
 from bidsclf.files import store
 from bidsclf.report import explanation, harmonization, page, people, ranking, trust
+from bidsclf.report.ablation import ablation
 from bidsclf.report.card import card_text
 from bidsclf.report.harmonized import summary
 from bidsclf.report.learning import learning
@@ -111,6 +112,7 @@ def _sections(analysis: Analysis) -> dict[str, Any]:
         "best": best_model(analysis.metrics),
         "models": ranking.models_table(analysis),
         "comparisons": ranking.comparisons(analysis),
+        "ablation": ablation(analysis),
         "permutations": ranking.permutations(analysis),
         "splits": ranking.splits(analysis),
         "calibration": trust.calibration(analysis),
@@ -136,4 +138,6 @@ def _named(sections: dict[str, Any]) -> dict[str, str]:
         "sites-auc": sections["site_forest"],
     } | {f"calibration-{k}": v for k, v in calibration.get("figures", {}).items()}
     found |= {f"learning-{k['model']}": k["figure"] for k in sections["learning"] or []}
+    for one in sections["ablation"] or []:
+        found |= one["figures"] | one["folds"]
     return {name: figure for name, figure in found.items() if figure}

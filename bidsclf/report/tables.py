@@ -24,6 +24,7 @@ OPTIONAL = {  # table -> what the page lacks without it
     "qcfc": "motion in the features (QC-FC)",
 }
 EXPLAINED = {  # table that some models have -> its columns and those of numbers
+    "ablation": ("model fold", "n accuracy sensitivity specificity identity"),
     "learning": ("model measure", "repeat fold epoch train valid kept"),
     "regions": ("region network", "x y z"),
     "attributions": ("model method region", "signed absolute sd n_folds"),

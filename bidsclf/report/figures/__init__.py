@@ -1,5 +1,6 @@
 """Figures: arrays in, SVG text out; nothing is read from disk."""
 
+from bidsclf.report.figures.bars import bars
 from bidsclf.report.figures.brain import brain, connectome
 from bidsclf.report.figures.learning import Course, learning
 from bidsclf.report.figures.models import confusion, folds, forest, roc
@@ -12,6 +13,7 @@ from bidsclf.report.figures.spread import Curve, histogram, reliability, roc_ban
 __all__ = [
     "Course",
     "Curve",
+    "bars",
     "brain",
     "carpet",
     "confusion",
