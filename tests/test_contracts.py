@@ -20,12 +20,30 @@ Y = np.tile([0, 1], N // 2)
 QUICK = {"learning_rate": 0.03, "batch_size": 8}
 STACKED = QUICK | {"n_epochs": 30, "dropout": 0.0, "units": (8, 4)}
 WINDOWED = {"learning_rate": 0.02, "n_epochs": 12, "per_person": 8, "n_hidden": 8}
+IMAGES = {"learning_rate": 0.01, "batch_size": 8, "n_epochs": 12, "width": 4}
+IMAGES |= {"dropout": 0.0, "patience": 12}
+OVER_TIME = IMAGES | {"n_steps": 5, "n_hidden": 8}
+LONGER = {"n_epochs": 40, "patience": 40}
+SLOW = tuple(  # deep networks: they learn as the others of their file do
+    f"resnet3d-{kind}"
+    for kind in ("a-bigru", "b-bilstm", "c-bilstm", "c-bigru", "d-bilstm", "d-bigru")
+)
 SETTINGS = {  # small, so that the suite stays fast
     "dtl": QUICK | {"n_epochs": 60, "layers": (16, 8), "source_epochs": (10,)},
     "hmm": {"states": (2, 3), "n_iter": 10},
     "rsnlstm": STACKED,
     "rsnlstm-notebook": STACKED,
-} | {f"lstm-{kind}": WINDOWED for kind in ("s", "d", "h", "dg")}
+    "cnn3d": IMAGES | LONGER | {"n_steps": 5},
+    "cnn3d-gru": OVER_TIME,
+    "cnn4d": IMAGES | {"n_steps": 5},
+    "cnnlstm": IMAGES | {"n_hidden": 8, "stride": 2},
+}
+SETTINGS |= {f"lstm-{kind}": WINDOWED for kind in ("s", "d", "h", "dg")}
+SETTINGS |= {
+    f"resnet3d-{depth}-bi{cell}": OVER_TIME
+    for depth in "abcd"
+    for cell in ("lstm", "gru")
+}
 FOLD = Fold(1, 1, np.arange(6, 28), np.arange(28, N), np.arange(6))
 ALL = np.arange(N)
 
@@ -39,6 +57,18 @@ def series(seed: int = 0) -> list[np.ndarray]:
             one[:, 1] = one[:, 0] + 0.3 * one[:, 1]
             one = np.where(one > 1, 3 * one, one)
         made.append(((one - one.mean(0)) / one.std(0)).astype(np.float32))
+    return made
+
+
+def images(seed: int = 0) -> list[np.ndarray]:
+    """Class 1 has a bright corner, and another one that gets brighter with time."""
+    rng, made = np.random.default_rng(seed), []
+    for label in Y:
+        one = 1 + rng.normal(size=(rng.integers(7, 9), 8, 6, 7)) / 4
+        if label:
+            one[:, :4, :3] += 1
+            one[:, 4:, 3:] += np.linspace(-1, 1, len(one))[:, None, None, None]
+        made.append(one.astype(np.float32))
     return made
 
 
@@ -61,6 +91,7 @@ def toy(kind: str, seed: int = 0) -> object:
         return np.array([edges[kind](c) for c in covariances], np.float32)
     return {
         "timeseries": lambda: series(seed),
+        "volume": lambda: images(seed),
         "covariance": lambda: np.array(covariances, np.float32),
         "phenotype": lambda: pd.DataFrame(
             {"age": 10 + push, "sex": np.where(rng.random(N) < 0.5, "F", "M")}
@@ -88,7 +119,13 @@ def with_rows(loaded: object, rows: np.ndarray) -> object:
     return array
 
 
-@pytest.fixture(params=variants())
+def named() -> list:
+    """Every model; those of ``SLOW`` are marked so."""
+    marks = {name: pytest.mark.slow for name in SLOW}
+    return [pytest.param(v, marks=marks.get(v, ())) for v in variants()]
+
+
+@pytest.fixture(params=named())
 def name(request):
     return request.param
 
