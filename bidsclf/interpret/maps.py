@@ -1,9 +1,11 @@
 """Where in the brain a network of volumes looks: two maps of places.
 
 Gradient x input says how the log odds answer to small changes; occlusion says what
-they lose without a place. A network that scales each voxel over time knows nothing
-of its level and size, so that its signed gradient x input is 0 over time by
-construction: read the size, or occlusion.
+they lose without a place. Both have a sign, and a size, which is of cubes: strides
+leave the gradients of single voxels speckled, and on planted effects the largest of
+them lies elsewhere, that of cubes where it was planted. A network that scales each
+voxel over time knows nothing of its level and size, so that its signed gradient x
+input is 0 over time by construction: read the size, or occlusion.
 
 References
 ----------
@@ -22,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from bidsclf.errors import InputError
@@ -47,7 +50,9 @@ class VolumeMap:
         Log odds of class 1: what the voxel adds, over all volumes (gradient), or
         the mean over cubes around it of what is lost without the cube (occlusion).
     size : float64 array of shape (X, Y, Z)
-        The same of magnitudes, taken before volumes, cubes and people are joined.
+        Without direction: of gradients, the sum over volumes of the magnitudes of
+        the sums within a cube around the voxel; of occlusion, the mean over cubes of
+        the magnitudes of what is lost. Magnitudes are taken person by person.
     n_people : int
     """
 
@@ -84,10 +89,30 @@ def gradient_map(model: Any, x: Any) -> VolumeMap:
             volumes = _checked(batch[0]).detach().requires_grad_()
             odds = _odds(model.network, (volumes, *batch[1:])).sum()
             found = torch.autograd.grad(odds, volumes)[0] * volumes
-            found = found.detach()[0].double() * weight  # (T, X, Y, Z)
-            signed = signed + found.sum(dim=0).cpu().numpy()
-            size = size + found.abs().sum(dim=0).cpu().numpy()
+            each = found.detach()[0].double().cpu().numpy() * weight  # (T, X, Y, Z)
+            brain = (volumes != 0).any(dim=1)[0].cpu().numpy()
+            signed = signed + each.sum(axis=0)
+            size = size + np.abs(_around(each)).sum(axis=0) * brain
     return VolumeMap(signed, size, len(x))
+
+
+def window_of(shape: Sequence[int]) -> int:
+    """Return the edge of the cube around a voxel, in voxels: odd, as it has a middle.
+
+    Examples
+    --------
+    >>> window_of((34, 34, 34))
+    7
+    """
+    return cube_of(shape)[0] | 1
+
+
+def _around(found: np.ndarray) -> np.ndarray:
+    """Return the sums of (T, X, Y, Z) within a cube around each voxel."""
+    edge = window_of(found.shape[1:])
+    mean = uniform_filter(found, (1, edge, edge, edge), mode="constant")
+    around: np.ndarray = mean * edge**3
+    return around
 
 
 def occlusion_map(

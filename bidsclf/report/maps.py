@@ -16,8 +16,8 @@ from bidsclf.report.tables import Analysis
 
 LABELS = {"gradient x input": "gradient", "occlusion": "occlusion"}  # method -> file
 TITLES = {
-    "gradient": "{}: gradient x input, size in log odds",
-    "occlusion": "{}: occlusion, log odds that a cube moves",
+    "gradient": "{}: gradient x input, log odds by cube",
+    "occlusion": "{}: occlusion, log odds by cube",
 }
 XYZ = ["x", "y", "z"]
 DAMAGED = (OSError, EOFError, ValueError, zlib.error, ImageFileError, InputError)

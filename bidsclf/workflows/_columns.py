@@ -158,7 +158,22 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "share_fdr05": "Share that do so at a false discovery rate of 0.05",
         },
         "source": {"site": "Site of acquisition, where participants.tsv has it"},
+        "predictions": {
+            "before": "The score of the same networks with heads that no harmonizer"
+            " stands before; n/a for a model whose embeddings were not harmonized",
+        },
+        "embedding": {
+            "metric": "accuracy, balanced_accuracy, sensitivity, specificity or auc",
+            "before": "Its value of the scores of unharmonized embeddings",
+            "after": "Its value of the scores of harmonized embeddings",
+            "difference": "After less before",
+            "low": "Lower end of the difference's 95 % interval: bootstrap over people,"
+            " the same for both",
+            "high": "Upper end",
+        },
         "learning": {
+            "member": "Network of a model that has several, from 1; 0 of one that is"
+            " a single network",
             "epoch": "Times that the training part was gone through, from 1",
             "measure": "loss, its parts, accuracy of samples, or auc of people",
             "train": "Of the training part, while it was learned from",
@@ -231,7 +246,7 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
             "y": "The same, from back to front",
             "z": "The same, from below to above",
             "size": "Magnitude there, log odds, mean over people and folds",
-            "signed": "Mean there with its sign: above 0 speaks for the positive label",
+            "signed": "The same with its sign: above 0 speaks for the positive label",
             "correlation": "Correlation of the maps of magnitudes of two folds, mean"
             " over pairs",
         },

@@ -21,9 +21,15 @@ SIZE = "size"  # ends the label of a map of magnitudes
 MEANT = {
     maps.GRADIENT: "The slope of the log odds of the positive label at each voxel times"
     " the voxel's value, summed over volumes",
+    f"{maps.GRADIENT}{SIZE}": "The slope of the log odds of the positive label at each"
+    " voxel times the voxel's value, summed within a cube around the voxel; magnitudes,"
+    " summed over volumes",
     maps.OCCLUSION: "What the log odds of the positive label lose when a cube of the"
     " brain is replaced by the person's mean over brain and volumes; at each voxel the"
     " mean over the cubes that hold it",
+    f"{maps.OCCLUSION}{SIZE}": "How far the log odds move when a cube of the brain is"
+    " replaced by the person's mean over brain and volumes, without direction; at each"
+    " voxel the mean over the cubes that hold it",
 }
 JOINED = "; mean over people of the test part, then over folds"
 MEMBERS = (  # of cross-fitted networks
@@ -87,8 +93,8 @@ def write(
     affine, rows = np.array(described["affine"], float), []
     for model, found in folds.items():
         for name in METHODS:
-            about = {"Model": model} | _sidecar(name, found, described)
             for label in (name, f"{name}{SIZE}"):
+                about = {"Model": model} | _sidecar(name, label, found, described)
                 mean = np.mean([one[label] for one in found], axis=0)
                 path = analysis / map_file(model, label)
                 _write_image(path, mean, affine, about)
@@ -97,20 +103,23 @@ def write(
 
 
 def _sidecar(
-    name: str, found: Sequence[Arrays], described: dict[str, Any]
+    name: str, label: str, found: Sequence[Arrays], described: dict[str, Any]
 ) -> dict[str, Any]:
     is_voted = int(found[0]["networks"]) > 1
     about: dict[str, Any] = {
         "Method": METHODS[name],
-        "Description": MEANT[name] + JOINED + (MEMBERS if is_voted else ""),
+        "Description": MEANT[label] + JOINED + (MEMBERS if is_voted else ""),
         "Units": "log odds",
         "NumberOfPeople": _people(name, found),
         "NumberOfFolds": len(found),
         "NetworksPerFold": int(found[0]["networks"]),
         "SkullStripped": True,
     }
+    shape = found[0][name].shape
+    if label == f"{maps.GRADIENT}{SIZE}":
+        about["CubeVoxels"] = maps.window_of(shape)
     if name == maps.OCCLUSION:
-        edge, stride = maps.cube_of(found[0][name].shape)
+        edge, stride = maps.cube_of(shape)
         about |= {
             "CubeVoxels": edge,
             "StrideVoxels": stride,
@@ -129,8 +138,6 @@ def _people(name: str, found: Sequence[Arrays]) -> int:
 def _write_image(
     path: Path, values: np.ndarray, affine: np.ndarray, about: dict[str, Any]
 ) -> None:
-    if path.name.endswith(f"{SIZE}_map.nii.gz"):
-        about = about | {"Description": f"Magnitude of: {about['Description']}"}
     with store.atomic(path) as unfinished:
         Nifti1Image(values.astype(np.float32), affine).to_filename(unfinished)
     store.write_json(path.with_name(path.name.replace(".nii.gz", ".json")), about)
@@ -153,9 +160,18 @@ def _row(
         "y": y,
         "z": z,
         "size": mean[peak],
-        "signed": np.mean([one[name][peak] for one in found]),
+        "signed": np.mean([_signed(name, one[name], peak) for one in found]),
         "correlation": _likeness(sizes),
     }
+
+
+def _signed(name: str, signed: np.ndarray, peak: Sequence[Any]) -> float:
+    """Return the value at a peak; of a gradient, summed over the cube of its size."""
+    if name == maps.OCCLUSION:
+        return float(signed[tuple(peak)])
+    reach = maps.window_of(signed.shape) // 2
+    cube = tuple(slice(max(0, at - reach), at + reach + 1) for at in peak)
+    return float(signed[cube].sum())
 
 
 def _likeness(sizes: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from bidsclf.interpret.maps import (
     cubes,
     gradient_map,
     occlusion_map,
+    window_of,
 )
 
 SHAPE, N_STEPS = (8, 7, 5), 4
@@ -81,8 +82,30 @@ def test_gradient_of_a_linear_network_is_weight_times_input():
     found = gradient_map(model_of(linear(weight)), x)
     each = x * weight.numpy()
     np.testing.assert_allclose(found.signed, each.sum(1).mean(0), atol=1e-6)
-    np.testing.assert_allclose(found.size, np.abs(each).sum(1).mean(0), rtol=1e-5)
     assert found.n_people == 3
+
+
+def test_size_of_a_gradient_is_of_the_cube_around_a_voxel_volume_by_volume():
+    x, weight = people(), weight_of()
+    found = gradient_map(model_of(linear(weight)), x)
+    each = np.pad(x * weight.numpy(), [(0, 0)] * 2 + [(1, 1)] * 3)
+    for at in ((4, 3, 2), (3, 0, 2), (7, 3, 2)):  # inside, and at two ends of the grid
+        cube = (slice(None), slice(None), *(slice(i, i + 3) for i in at))
+        expected = np.abs(each[cube].sum((2, 3, 4))).sum(1).mean(0)
+        np.testing.assert_allclose(found.size[at], expected, rtol=1e-4)
+
+
+def test_size_is_told_where_a_network_scales_over_time():
+    """Its signed map is 0: it knows neither the level of a voxel nor its size."""
+
+    def odds(x):
+        centred = x - x.mean(1, keepdim=True)
+        z = centred / centred.std(1, keepdim=True).clamp_min(1e-6)
+        return z[:, 0, 4, 3, 2] - z[:, 1, 4, 3, 2] ** 2
+
+    found = gradient_map(model_of(odds), people())
+    assert np.abs(found.signed).max() < 1e-5
+    assert found.size[4, 3, 2] > 0.1
 
 
 def test_gradient_maps_of_a_linear_network_add_up_to_its_log_odds():
@@ -202,7 +225,7 @@ def test_people_are_drawn_by_seed_and_counted():
 
 
 def test_cubes_of_the_feature_s_grid_are_few_and_overlap():
-    assert cube_of((34, 34, 34)) == (6, 4)
+    assert (cube_of((34, 34, 34)), window_of((34, 34, 34))) == ((6, 4), 7)
     assert len(cubes((34, 34, 34))) == 512
 
 

@@ -57,8 +57,12 @@ def test_a_sidecar_says_how_the_map_was_made_and_of_how_many(tmp_path):
     }  # fmt: skip
     gradient = store.read_json(tmp_path / "maps/cnn3d_desc-gradientsize_map.json")
     assert gradient["NumberOfPeople"] == 24
-    assert gradient["Description"].startswith("Magnitude of: The slope of the log odds")
-    assert "CubeVoxels" not in gradient
+    assert "summed within a cube around the voxel" in gradient["Description"]
+    assert gradient["CubeVoxels"] == 3
+    assert "StrideVoxels" not in gradient
+    signed = store.read_json(tmp_path / "maps/cnn3d_desc-gradient_map.json")
+    assert "cube" not in signed["Description"]
+    assert "CubeVoxels" not in signed
 
 
 def test_the_table_has_the_peak_in_mm_with_its_sign(tmp_path):
@@ -67,8 +71,18 @@ def test_the_table_has_the_peak_in_mm_with_its_sign(tmp_path):
     assert table["method"].tolist() == ["gradient x input", "occlusion"]
     for row in table.to_dict("records"):
         assert (row["x"], row["y"], row["z"]) == (-50.0, -94.0, -50.0)
-        assert (row["size"], row["signed"]) == (4.5, -4.5)
+        assert row["size"] == 4.5
         assert 0.9 < row["correlation"] <= 1
+    cube = np.s_[3:6, 0:3, 1:4]  # of a gradient the sum around, of which its size is
+    around = np.mean([fold(seed)["gradient"][cube].sum() for seed in (1, 2)])
+    np.testing.assert_allclose(table["signed"], [around, -4.5])
+
+
+def test_a_cube_around_a_peak_ends_with_the_grid(tmp_path):
+    one = fold(1, at=(5, 0, 3))
+    table = _maps.write(tmp_path, {"cnn3d": [one]}, DESCRIBED)
+    expected = one["gradient"][4:6, 0:2, 2:4].sum()
+    np.testing.assert_allclose(table["signed"][0], expected)
 
 
 def test_folds_that_look_elsewhere_are_not_alike(tmp_path):
@@ -108,7 +122,7 @@ def test_a_cross_fitted_model_is_the_mean_of_its_networks_and_says_so(tmp_path):
     np.testing.assert_allclose(one["gradient"][2, 2, 2], middle, rtol=1e-5)
     for name in ("gradient", "occlusion"):
         np.testing.assert_allclose(three[name], -one[name], atol=1e-6)
-        size = one[f"{name}size"] * 7 / 3
+        size = one[f"{name}size"] * 7 / 3  # |2|, |-3| and |-2|
         np.testing.assert_allclose(three[f"{name}size"], size, atol=1e-6)
     assert (three["gradientpeople"], three["occlusionpeople"]) == (12, 10)
     for name, found in (("cnn3d", one), ("cnn4d", three)):

@@ -79,8 +79,8 @@ def test_a_damaged_map_is_said_and_the_other_drawn(told, damage):
 def test_the_page_shows_both_and_says_what_they_do_not_mean(drawn):
     text = (drawn / NAME).read_text(encoding="utf-8")
     assert "a place in colour need not differ between the groups" in text
-    assert 'aria-label="cnn3d: gradient x input, size in log odds"' in text
-    assert 'aria-label="cnn3d: occlusion, log odds that a cube moves"' in text
+    assert 'aria-label="cnn3d: gradient x input, log odds by cube"' in text
+    assert 'aria-label="cnn3d: occlusion, log odds by cube"' in text
     names = {file.stem for file in (drawn / "figures").glob("*.svg")}
     assert {"map-cnn3d-gradient", "map-cnn3d-occlusion"} <= names
 
