@@ -201,9 +201,9 @@ class SmallVolumes:
         )
 
     def whole(self, inside: np.ndarray) -> np.ndarray:
-        """Put (n, n_inside) values into their cells: float32 (n, size, size, size)."""
-        whole = np.zeros((len(inside), *self.inside.shape), np.float32)
-        whole[:, self.inside] = inside
+        """Put (n, n_inside) values into their cells: float32 (size, size, size, n)."""
+        whole = np.zeros((*self.inside.shape, len(inside)), np.float32, order="F")
+        whole[self.inside] = inside.T
         return whole
 
     def _check(self, reader: VolumeReader) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bidsclf.config import ExtractConfig
+from bidsclf.config import ExtractConfig, VolumeConfig
 from bidsclf.errors import InputError
 from bidsclf.features import timeseries
 from bidsclf.features._denoise import Confounds
@@ -26,14 +26,11 @@ class Volumes:
     grid : SmallGrid
     taken : int array of shape (n_taken,)
         Their indices in the source run, ascending.
-    standardization : str
-        In which unit the values are.
     """
 
     values: np.ndarray
     grid: SmallGrid
     taken: np.ndarray
-    standardization: str
 
 
 def pick(n_kept: int, config: ExtractConfig) -> np.ndarray:
@@ -114,7 +111,9 @@ def standardized(
         mean = signals[kept, part].mean(axis=0, dtype=np.float64)
         cleaned[:, part] = (left - left.mean(axis=0) + mean)[which]
         total += float(mean.sum())
-    return cleaned if config.volume.zscore else cleaned / _brain_mean(total, signals)
+    if not config.volume.zscore:
+        cleaned /= _brain_mean(total, signals)
+    return cleaned
 
 
 def _brain_mean(total: float, signals: np.ndarray) -> np.float32:
@@ -126,6 +125,13 @@ def _brain_mean(total: float, signals: np.ndarray) -> np.float32:
             " image, or --volume-zscore."
         )
     return np.float32(mean)
+
+
+def standardization(config: VolumeConfig) -> str:
+    """Return in which unit the values are, in words."""
+    if config.zscore:
+        return "z-score of each voxel over the volumes kept"
+    return "divided by the mean over brain and time"
 
 
 def volumes(scan: Scan, config: ExtractConfig, signals: Signals) -> Volumes:
@@ -146,14 +152,9 @@ def volumes(scan: Scan, config: ExtractConfig, signals: Signals) -> Volumes:
     except InputError as error:
         raise InputError(f"{scan.bold}: {error}") from error
     return Volumes(
-        values=np.ascontiguousarray(np.moveaxis(small.whole(values), 0, -1)),
+        values=small.whole(values),
         grid=small.grid,
         taken=confounds.sample_mask[pick(confounds.sample_mask.size, config)],
-        standardization=(
-            "z-score of each voxel over the volumes kept"
-            if config.volume.zscore
-            else "divided by the mean over brain and time"
-        ),
     )
 
 

@@ -12,11 +12,13 @@ import pandas as pd
 from bidsclf.errors import InputError
 from bidsclf.files import paths, store
 from bidsclf.files.roots import AtlasOutput, Roots, write_roots
+from bidsclf.files.volumes import VolumeOutput, write_volume
 
 __all__ = [
     "AtlasOutput",
     "Roots",
     "ScanOutput",
+    "VolumeOutput",
     "bids_uri",
     "find_features",
     "write_features",
@@ -76,6 +78,7 @@ class ScanOutput:
         BIDS URIs of the files read; see ``bids_uri``.
     meta : dict
         Fields of every sidecar: regressors, filter, censored volumes, versions.
+    volume : VolumeOutput or None
     """
 
     entities: Mapping[str, str]
@@ -88,6 +91,7 @@ class ScanOutput:
     motion: pd.DataFrame | None = None
     sources: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    volume: VolumeOutput | None = None
 
 
 def bids_uri(path: Path, dataset: Path, name: str = "fmriprep") -> str:
@@ -122,9 +126,13 @@ def write_features(out: Path, scan: ScanOutput) -> list[Path]:
     """
     for atlas in scan.atlases:
         _check(atlas)
-    return [
-        path for atlas in scan.atlases for path in _write_atlas(out, scan, atlas)
-    ] + list(_write_quality(out, scan))
+    written = [p for atlas in scan.atlases for p in _write_atlas(out, scan, atlas)]
+    if scan.volume is not None:
+        shared, tr_s = _sidecar(scan), scan.tr_s or 0.0
+        written += write_volume(
+            out, _entities(scan), shared, volume=scan.volume, tr_s=tr_s
+        )
+    return written + list(_write_quality(out, scan))
 
 
 def _check(atlas: AtlasOutput) -> None:

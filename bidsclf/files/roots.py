@@ -53,6 +53,8 @@ that says what it holds and how it was made.
 - `*_timeseries.tsv`: cleaned signals, volumes x regions
 - `*_relmat.tsv`: connectivity, regions x regions; the measure stands in `stat-`
 - `*_coverage.tsv`: share of each region inside the brain mask
+- `*_bold.nii.gz`: cleaned volumes on a small grid, `grid34` in `desc-` for 34 cells
+  along each axis; 0 outside the brain
 - `*_quality.tsv`, `*_motion.tsv`: quality of the run, and motion volume by volume
 - `atlas-*_description.json`: the atlases; `descriptions.tsv`: the meaning of `desc-`
 

@@ -5,19 +5,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bidsclf.config import ExtractConfig, to_plain
+from bidsclf.config import ExtractConfig, VolumeConfig, to_plain
 from bidsclf.errors import BidsclfError, ConfigError
 from bidsclf.features._atlas import Atlas, load_atlas
 from bidsclf.features._pass import AtlasFeatures, ScanFeatures, extract_scan
+from bidsclf.features.volume import Volumes, standardization
 from bidsclf.files import derivatives, paths, status, store
 from bidsclf.scan import Scan
 from bidsclf.workflows import _run, _staging
 
-ASKED = ("features", "atlases")  # settings that add files and change none
+ASKED = ("features", "atlases", "volume")  # settings that add files and change none
+PICKED = ("VolumePick", "VolumeLength", "VolumeStandardization")  # of one grid's file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,8 @@ def unit_key(scan: Scan, config: ExtractConfig, atlases: Sequence[Atlas]) -> str
     settings = to_plain(config)
     digests = sorted(f"{atlas.label} {atlas.digest}" for atlas in atlases)
     asked = {"features": sorted(config.features), "atlases": digests}
+    if "volume" in config.features:
+        asked["volume"] = settings["volume"]
     rest = {name: value for name, value in settings.items() if name not in ASKED}
     strategy = Path(config.denoise.strategy)
     if strategy.is_file():
@@ -81,6 +86,19 @@ def same_settings(key: str, other: str) -> bool:
     (True, False)
     """
     return key.partition(".")[0] == other.partition(".")[0]
+
+
+def other_volumes(out: Path, before: status.UnitStatus, config: ExtractConfig) -> bool:
+    """Tell whether volumes on this grid are there that were taken otherwise."""
+    if "volume" not in config.features:
+        return False
+    end, asked = f"grid{config.volume.size}_bold.json", _picked(config.volume)
+    there = [out / name for name in before.outputs if name.endswith(end)]
+    return any(
+        path.is_file()
+        and {k: v for k, v in store.read_json(path).items() if k in PICKED} != asked
+        for path in there
+    )
 
 
 def process(job: ScanJob) -> _run.Unit:
@@ -160,7 +178,32 @@ def to_output(found: ScanFeatures, job: ScanJob) -> derivatives.ScanOutput:
         motion=_motion(found),
         sources=tuple(derivatives.bids_uri(path, scan.dataset) for path in read),
         meta=found.meta,
+        volume=_volume_output(found.volumes, job),
     )
+
+
+def _volume_output(
+    found: Volumes | None, job: ScanJob
+) -> derivatives.VolumeOutput | None:
+    if found is None:
+        return None
+    return derivatives.VolumeOutput(
+        values=found.values,
+        affine=found.grid.affine,
+        box_mm=found.grid.box_mm,
+        taken=found.taken,
+        is_masked=job.scan.mask is not None,
+        fields=_picked(job.config.volume),
+    )
+
+
+def _picked(asked: VolumeConfig) -> dict[str, Any]:
+    """Return what rules the volumes of one grid, as their sidecar says it."""
+    return {
+        "VolumePick": asked.pick if asked.length else "all",
+        "VolumeLength": asked.length or "all",
+        "VolumeStandardization": standardization(asked),
+    }
 
 
 def _atlas_output(one: AtlasFeatures, config: ExtractConfig) -> derivatives.AtlasOutput:
@@ -198,14 +241,15 @@ def _motion(found: ScanFeatures) -> pd.DataFrame:
 
 
 def load_atlases(config: ExtractConfig) -> list[Atlas]:
-    """Load every atlas that is asked for; a wrong name ends the run here.
+    """Load every atlas that is needed; a wrong name ends the run here.
 
     Raises
     ------
     ConfigError
         Two have one label, and so would their files.
     """
-    atlases = [load_atlas(name) for name in config.atlases]
+    names = config.atlases if config.needs_atlas else ()
+    atlases = [load_atlas(name) for name in names]
     labels = [_label(atlas) for atlas in atlases]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:

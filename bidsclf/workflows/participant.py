@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bidsclf import dataset
-from bidsclf.config import Config, to_plain
+from bidsclf.config import Config, ExtractConfig, to_plain
 from bidsclf.features._strategy import needs_aroma
 from bidsclf.files import derivatives, paths, status
 from bidsclf.files.discover import Discovery, discover, participants_table
+from bidsclf.files.volumes import desc as volume_desc
 from bidsclf.scan import Scan
 from bidsclf.workflows import _run, _scans, _staging, _work, plugins
 from bidsclf.workflows.plugins import nipype
 
 SCAN_GB, PAGE_GB = 0.5, 0.5  # peak of a node; ours, measured on 97 x 115 x 97 x 400
+LONG = 1200  # volumes of a long run, as the Human Connectome Project's
 CLASH = (
     "its files were made with other settings under the same desc-."
     " Give another output folder, or --force to replace them."
@@ -101,7 +103,8 @@ def plan(
         before = status.read_status(out, unit)
         state = "to do"
         if not config.run.force and before is not None and before.state == "done":
-            if not _scans.same_settings(before.key, key):
+            is_same = _scans.same_settings(before.key, key)
+            if not is_same or _scans.other_volumes(out, before, extract):
                 state = "failed"
             elif status.is_done(out, unit, key):
                 state = "done before"
@@ -129,6 +132,11 @@ def _forecast(
             entities = one.scan.entities | given | {"stat": "mean"}
             name = paths.build(entities, "timeseries", ".tsv")
             lines.append(f"  {config.output_dir / name} and what belongs to it")
+        if "volume" in config.extract.features:
+            grid = {"desc": volume_desc(desc, config.extract.volume.size)}
+            given = {k: v for k, v in (whole | grid).items() if v is not None}
+            name = paths.build(one.scan.entities | given, "bold", ".nii.gz")
+            lines.append(f"  {config.output_dir / name}")
     return lines + [f"{bad.unit}: {bad.message}" for bad in found.problems]
 
 
@@ -148,7 +156,7 @@ def _write_roots(
     config: Config, found: Discovery, atlases: Sequence[_scans.Atlas]
 ) -> None:
     people, columns = participants_table(config.bids_dir, config.derivatives)
-    name = config.extract.denoise.strategy
+    stem = Path(config.extract.denoise.strategy).stem
     datasets = {scan.dataset for scan in found.scans}
     roots = derivatives.Roots(
         name=_name(config.bids_dir),
@@ -156,10 +164,20 @@ def _write_roots(
         participants=people,
         columns=columns,
         atlases=tuple(map(_scans.atlas_words, atlases)),
-        descriptions={Path(name).stem: f"Cleaned by the strategy {Path(name).stem}."},
+        descriptions=_descriptions(stem, config.extract),
         generated_by=tuple(_pipelines(datasets)),
     )
     derivatives.write_roots(config.output_dir, roots)
+
+
+def _descriptions(stem: str, extract: ExtractConfig) -> dict[str, str]:
+    """Return what each ``desc-`` of this run means."""
+    cleaned = f"Cleaned by the strategy {stem}"
+    said, size = {stem: f"{cleaned}."}, extract.volume.size
+    if "volume" in extract.features:
+        grid = f"volumes on a grid of {size} cells along each axis."
+        said[volume_desc(stem, size)] = f"{cleaned}; {grid}"
+    return said
 
 
 def _name(bids_dir: Path) -> str:
@@ -214,7 +232,19 @@ def _extract_node(run: _run.Run, one: Planned, notes: Path, cache: Path) -> nipy
         notes=str(notes),
         cache=str(cache),
     )
-    return plugins.node(run.config.run, shell, one.unit, SCAN_GB)
+    return plugins.node(run.config.run, shell, one.unit, scan_gb(run.config.extract))
+
+
+def scan_gb(extract: ExtractConfig) -> float:
+    """Return the memory that one scan takes at most, in GB.
+
+    Of a run of ``LONG`` volumes, half of the cells are held, and what is taken of
+    them one and a half times.
+    """
+    if "volume" not in extract.features:
+        return SCAN_GB
+    cells_gb = 4e-9 * extract.volume.size**3
+    return SCAN_GB + cells_gb * (LONG / 2 + 1.5 * (extract.volume.length or LONG))
 
 
 def _draw(run: _run.Run, found: Discovery, notes: Path) -> None:

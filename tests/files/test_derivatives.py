@@ -9,6 +9,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ from bidsclf.files.derivatives import (
     AtlasOutput,
     Roots,
     ScanOutput,
+    VolumeOutput,
     bids_uri,
     find_features,
     write_features,
@@ -59,6 +61,17 @@ def scan(**changes) -> ScanOutput:
         motion=pd.DataFrame({"volume": [0, 1], "dvars": [np.nan, 1.5], "kept": [0, 1]}),
         sources=("bids:fmriprep:sub-01/x.nii.gz",),
         meta={"Regressors": ["trans_x"]},
+    )
+    return replace(whole, **changes)
+
+
+def volume(**changes) -> VolumeOutput:
+    whole = VolumeOutput(
+        values=np.random.default_rng(0).normal(1, 0.1, (5, 5, 5, 3)).astype(np.float32),
+        affine=np.diag([4.0, 5, 6, 1]),
+        box_mm=np.array([[-2.0, -2.5, -3], [18, 22.5, 27]]),
+        taken=np.array([3, 4, 8]),
+        fields={"VolumePick": "even"},
     )
     return replace(whole, **changes)
 
@@ -171,6 +184,54 @@ def test_a_bare_series_is_enough(tmp_path):
     ]
 
 
+def test_volumes_stand_beside_what_was_taken_and_when(tmp_path):
+    meta = {"Strategy": "simple+gsr", "Standardization": "of regions"}
+    written = write_features(
+        tmp_path, scan(volume=volume(), meta=meta, atlases=(), quality={}, motion=None)
+    )
+    stem = "sub-01_ses-1_task-rest_acq-mb_run-2_space-MNI152NLin6Asym_res-2"
+    name = f"{stem}_desc-simplegsrgrid5_bold"
+    assert [path.name for path in written] == [f"{name}.nii.gz", f"{name}.json"]
+    image = nib.load(written[0])
+    assert image.get_data_dtype() == np.float32
+    np.testing.assert_array_equal(np.asarray(image.dataobj), volume().values)
+    np.testing.assert_array_equal(image.affine, volume().affine)
+    assert image.header.get_zooms()[3] == 6.25  # 5 volumes of 2.5 s, in two steps
+    fields = store.read_json(written[1])
+    assert fields["VolumeTiming"] == [7.5, 10.0, 20.0]
+    assert fields["AcquisitionDuration"] == 2.5
+    assert fields.keys().isdisjoint(
+        {"RepetitionTime", "SamplingFrequency", "Standardization"}
+    )
+    assert (fields["Strategy"], fields["VolumesTaken"]) == ("simple+gsr", [3, 4, 8])
+    assert (fields["GridSize"], fields["SkullStripped"]) == ([5, 5, 5], True)
+    assert fields["GridBoxMM"] == volume().box_mm.tolist()
+    assert fields["Sources"] == ["bids:fmriprep:sub-01/x.nii.gz"]
+    row = find_features(tmp_path).iloc[0]
+    assert (row["suffix"], row["desc"], row["path"]) == (
+        "bold",
+        "simplegsrgrid5",
+        written[0],
+    )
+
+
+def test_volumes_at_one_distance_have_a_repetition_time(tmp_path):
+    one = volume(taken=np.array([7]), values=volume().values[..., :1], is_masked=False)
+    for taken in (volume(taken=np.array([4, 5, 6])), one):
+        path = write_features(tmp_path, scan(volume=taken, atlases=()))[1]
+        fields = store.read_json(path)
+        assert fields["RepetitionTime"] == 2.5
+        assert "VolumeTiming" not in fields
+    assert fields["SkullStripped"] is False
+
+
+def test_volumes_and_their_indices_must_fit(tmp_path):
+    message = r"shape \(5, 5, 5, 3\) and 2 indices; a cube"
+    with pytest.raises(InputError, match=message):
+        write_features(tmp_path, scan(volume=volume(taken=np.array([1, 2]))))
+    assert find_features(tmp_path)["suffix"].eq("bold").sum() == 0
+
+
 def test_other_folders_and_names_are_not_features(tmp_path):
     write_features(tmp_path, scan())
     before = len(find_features(tmp_path))
@@ -253,7 +314,9 @@ def test_the_validator_reports_no_error(tmp_path):
     for label in ("01", "02"):
         entities = scan().entities | {"sub": label}
         parts = (atlas(), atlas(atlas="Schaefer2018", seg="7n", scale="200"))
-        write_features(tmp_path, scan(entities=entities, atlases=parts))
+        timed = volume(taken=np.array([3, 4, 5])) if label == "01" else volume()
+        written = scan(entities=entities, atlases=parts, volume=timed)
+        write_features(tmp_path, written)
     write_roots(tmp_path, roots(atlases=parts))
     for name in ("sub-01.html", "sub-01/figures/x.svg", "logs/1/summary.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

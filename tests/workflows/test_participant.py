@@ -5,6 +5,7 @@ import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
 
+import nibabel as nib
 import pytest
 
 from bidsclf.config import (
@@ -13,6 +14,7 @@ from bidsclf.config import (
     ExtractConfig,
     RunConfig,
     SelectionConfig,
+    VolumeConfig,
 )
 from bidsclf.errors import ConfigError, InputError, NothingMatched, Terminated
 from bidsclf.files import derivatives, status, store
@@ -146,6 +148,45 @@ def test_another_atlas_adds_and_another_strategy_stands_beside(config, fmriprep)
     assert after.items() <= tables(config.output_dir).items()
     unit = status.read_all(config.output_dir, "sub-01")
     assert [one.state for one in unit] == ["done", "done"]
+
+
+def with_volumes(config, *features, **settings):
+    asked = VolumeConfig(**{"size": 18, "length": 5} | settings)
+    extract = replace(config.extract, features=(*features, "volume"), volume=asked)
+    return replace(config, extract=extract)
+
+
+def test_volumes_come_beside_series_or_alone_and_none_is_replaced_unasked(config):
+    config = replace(config, selection=SelectionConfig(participant_label=("01",)))
+    assert run_participant(config) == 0
+    out = config.output_dir
+    series = set(out.glob("sub-01/func/*timeseries*"))
+    assert run_participant(with_volumes(config)) == 0
+    (path,) = out.glob("sub-01/func/*_desc-simplegrid18_bold.nii.gz")
+    assert series == set(out.glob("sub-01/func/*timeseries*"))
+    sidecar = store.read_json(path.with_suffix("").with_suffix(".json"))
+    assert sidecar["VolumesTaken"] == [6, 18, 30, 42, 54]
+    assert sidecar["VolumeLength"] == 5
+    assert sidecar["Strategy"] == "simple"
+    assert "MinCoverage" not in sidecar
+    assert sidecar["Sources"][0].startswith("bids:fmriprep:sub-01/")
+    assert nib.load(path).shape == (18, 18, 18, 5)
+    meanings = store.read_table(out / "descriptions.tsv").set_index("desc_id")
+    said = meanings.loc["desc-simplegrid18", "description"]
+    assert said.endswith("volumes on a grid of 18 cells along each axis.")
+    assert run_participant(with_volumes(config)) == 0
+    assert states(out)["sub-01"] == "done before"
+    assert run_participant(with_volumes(config, pick="contiguous")) == 4
+    assert nib.load(path).shape[3] == 5
+    assert run_participant(with_volumes(config, size=16)) == 0
+    assert len(list(out.glob("sub-01/func/*_bold.nii.gz"))) == 2
+
+
+def test_a_dry_run_names_the_volumes(config, capsys):
+    run_participant(with_run(with_volumes(config), dry_run=True))
+    assert "task-rest_space-MNI152NLin2009cAsym_desc-simplegrid18_bold.nii.gz" in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_truncated_image_fails_alone(config, study):
