@@ -65,7 +65,8 @@ class MeanCNN(VolumeNetwork):
     def embed(self, batch: Batch) -> Tensor:
         """Return the features of the mean image, of shape (B, 4 width)."""
         x, lengths = batch
-        mean = x.sum(dim=1) / lengths.to(x.device)[:, None, None, None]
+        own = unfold(fold(x, lengths), lengths)  # zeros after the end
+        mean = own.sum(dim=1) / lengths.to(x.device)[:, None, None, None]
         return self.cnn(mean.unsqueeze(1))
 
 
