@@ -8,7 +8,7 @@ from bidsclf.crossval.bundle import (
     names_of,
     save_bundle,
 )
-from bidsclf.crossval.dealing import N_PARTS
+from bidsclf.crossval.dealing import LEAST, N_PARTS
 from bidsclf.crossval.fitted import AnyFitted, Fitted, predict_people, score_people
 from bidsclf.crossval.fold import fit_fold, permute_fold
 from bidsclf.crossval.members import Crossfitted, Member
@@ -18,6 +18,7 @@ from bidsclf.crossval.result import FitResult
 __all__ = [
     "DESCRIPTION",
     "HARMONIZER",
+    "LEAST",
     "N_PARTS",
     "WEIGHTS",
     "AnyFitted",

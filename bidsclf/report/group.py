@@ -8,6 +8,7 @@ from bidsclf.files import store
 from bidsclf.report import explanation, harmonization, page, people, ranking, trust
 from bidsclf.report.ablation import ablation
 from bidsclf.report.card import card_text
+from bidsclf.report.embedding import embedding
 from bidsclf.report.harmonized import summary
 from bidsclf.report.learning import learning
 from bidsclf.report.methods import facts, methods_text
@@ -121,6 +122,7 @@ def _sections(analysis: Analysis) -> dict[str, Any]:
         "sites": sites,
         "site_forest": site_forest,
         "subgroups": people.subgroups(analysis),
+        "embedding": embedding(analysis),
         "learning": learning(analysis),
         "is_explained": explanation.is_told(analysis),
         "people": people.cohort(analysis),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bidsclf.report import figures, page, trust
 from bidsclf.report.harmonized import method_of, summary
-from bidsclf.report.tables import Analysis
+from bidsclf.report.tables import Analysis, networks
 
 NAME = "harmonization.html"
 DONE = {  # value of `harmonized` -> what was done
@@ -120,9 +120,9 @@ def _learned(notes: list[dict[str, Any]]) -> page.Rows | None:
     """Return what the harmonizers of each model's fits learned from."""
     found: dict[str, list[dict[str, Any]]] = {}
     for note in notes:
-        told = note["notes"].get("harmonizer")
-        if told:
-            found.setdefault(note["model"], []).append(told)
+        for one in networks(note["notes"]):
+            if told := one.get("harmonizer"):
+                found.setdefault(note["model"], []).append(told)
     if not found:
         return None
     records = [

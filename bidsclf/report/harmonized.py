@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from bidsclf.report.embedding import embedded
 from bidsclf.report.tables import Analysis, best_model, select
 from bidsclf.report.verdict import Verdict
 
@@ -34,7 +35,10 @@ def summary(analysis: Analysis) -> Verdict:
     table, method = analysis.table("sites"), method_of(analysis)
     best = best_model(analysis.metrics)
     done = done_to(analysis, best) if best else {}
-    head = "Not harmonized." if method == "none" else _headline(method, best, done)
+    what = "embeddings" if best in embedded(analysis) else "features"
+    head = "Not harmonized."
+    if method != "none":
+        head = _headline(method, best, done, what)
     if table is None:
         unknown = (
             "Whether sites can still be told apart was not measured (no sites.tsv)."
@@ -57,7 +61,7 @@ def summary(analysis: Analysis) -> Verdict:
     return Verdict(head, min(moods, key=MOODS.index) if is_told else "", sentences)
 
 
-def _headline(method: str, best: str | None, done: dict[str, int]) -> str:
+def _headline(method: str, best: str | None, done: dict[str, int], what: str) -> str:
     """Say what was done to the people whom the best model was tested on."""
     if best is None:
         return f"Harmonization: {method}; no model of the brain was fitted."
@@ -67,15 +71,15 @@ def _headline(method: str, best: str | None, done: dict[str, int]) -> str:
         return f"{best} was not harmonized: {method} does not act on what it reads."
     if set(done) == {"identity"}:
         return (
-            f"The features of {best} were not harmonized: everyone tested was of a site"
+            f"The {what} of {best} were not harmonized: everyone tested was of a site"
             f" that {method} had not learned, and was left as is."
         )
     if set(done) == {"batch"}:
         return (
-            f"The features of {best} were harmonized with {method}, each site left out"
+            f"The {what} of {best} were harmonized with {method}, each site left out"
             " by what its own tested people show (transductive, without labels)."
         )
-    said = f"The features of {best} were harmonized with {method}."
+    said = f"The {what} of {best} were harmonized with {method}."
     if "identity" in done:
         said += (
             f" {done['identity']} people of sites not learned were left as they are."

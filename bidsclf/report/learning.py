@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from bidsclf.report import figures, page
-from bidsclf.report.tables import Analysis
+from bidsclf.report.tables import Analysis, networks
 
-FIT = ["repeat", "fold"]
+FIT = ["repeat", "fold", "member"]  # one training
 NAMES = {"auc": "AUC"}
 LAST = "last"  # monitor of a network of which every epoch is run
 SIDES = {"train": "training", "valid": "validation"}
@@ -25,7 +25,8 @@ def learning(analysis: Analysis) -> list[dict[str, Any]] | None:
     if table is None:
         return None
     table = table.dropna(subset=["model", "measure", "epoch"])
-    table = table.assign(**{name: table[name].fillna(0) for name in FIT})
+    known = {name: pd.to_numeric(table.get(name, 0), errors="coerce") for name in FIT}
+    table = table.assign(**known).fillna(dict.fromkeys(FIT, 0))
     told = []
     for model, rows in table.groupby("model", sort=False):
         name = str(model)
@@ -116,7 +117,8 @@ def _named(rule: str) -> str:
 
 def monitor_of(analysis: Analysis, model: str) -> str | None:
     """Return the measure that ruled the end of training, if it is recorded."""
-    told = [n["notes"] for n in analysis.about.get("notes", []) if n["model"] == model]
+    fits = [n for n in analysis.about.get("notes", []) if n["model"] == model]
+    told = [one for fit in fits for one in networks(fit["notes"])]
     found = [one["monitor"] for one in told if one.get("monitor")]
     found.append(settings_of(analysis, model).get("monitor"))
     return None if found[0] is None else str(found[0])

@@ -9,6 +9,7 @@ import pandas as pd
 from bidsclf.files import store
 from bidsclf.models._inner import INNER_FOLDS
 from bidsclf.report import page, training
+from bidsclf.report.embedding import embedded
 from bidsclf.report.harmonized import done_to, method_of
 from bidsclf.report.preparation import (
     features_of,
@@ -72,6 +73,8 @@ def methods_text(analysis: Analysis) -> str:
         "unseen": harmonize.get("unseen"),
         "done": done_to(analysis),
         "untouched": _untouched(analysis),
+        "embedded": embedded(analysis),
+        "is_input_harmonized": analysis.table("sites") is not None,
         "n_bootstrap": settings.get("n_bootstrap", 1000),
         "n_permutations": settings.get("n_permutations"),
         "n_refit": settings.get("n_refit_permutations", 0),

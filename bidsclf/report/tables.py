@@ -25,6 +25,7 @@ OPTIONAL = {  # table -> what the page lacks without it
 }
 EXPLAINED = {  # table that some models have -> its columns and those of numbers
     "ablation": ("model fold", "n accuracy sensitivity specificity identity"),
+    "embedding": ("model metric", "before after difference low high n"),
     "learning": ("model measure", "repeat fold epoch train valid kept"),
     "regions": ("region network", "x y z"),
     "attributions": ("model method region", "signed absolute sd n_folds"),
@@ -161,6 +162,19 @@ def _explaining(folder: Path, name: str) -> pd.DataFrame:
         values = pd.to_numeric(table[column], errors="coerce").astype(float)
         table[column] = values.where(np.isfinite(values))
     return table
+
+
+def networks(notes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what each network of a fit noted; a fit without members is one itself.
+
+    Examples
+    --------
+    >>> networks({"members": [{"epoch": 3}, {"epoch": 5}]})
+    [{'epoch': 3}, {'epoch': 5}]
+    >>> networks({"epoch": 4})
+    [{'epoch': 4}]
+    """
+    return list(notes.get("members") or [notes])
 
 
 def select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:

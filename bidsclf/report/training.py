@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bidsclf.report.learning import LAST, monitor_of, settings_of
-from bidsclf.report.tables import Analysis, select
+from bidsclf.report.tables import Analysis, networks, select
 
 Cite = Callable[..., str]
 MEASURES = {"loss": "the loss", "auc": "the AUC", "accuracy": "the accuracy"}
@@ -44,7 +44,8 @@ def stopped(analysis: Analysis) -> list[str]:
 
 def _networks(analysis: Analysis) -> list[str]:
     fits = analysis.about.get("notes", [])
-    return list(dict.fromkeys(f["model"] for f in fits if "epoch" in f["notes"]))
+    trained = [f["model"] for f in fits if "epoch" in networks(f["notes"])[0]]
+    return list(dict.fromkeys(trained))
 
 
 def _words(analysis: Analysis, model: str) -> str:
@@ -135,8 +136,8 @@ def explained(analysis: Analysis, cite: Cite) -> Iterator[str]:
         models, ending = _joined(each), "" if each[1:] else "s"
         yield (
             f"Where {models} look{ending} was mapped in test people by gradient x input"
-            f" {cite('shrikumar')} and by occlusion with cubes {cite('zeiler')} set to"
-            " the person's mean over brain and volumes, and averaged over splits."
+            f" {cite('shrikumar')} and by occlusion with cubes {cite('zeiler')}, both"
+            " against the average of training people, and averaged over splits."
         )
     influence = analysis.table("influence")
     if influence is None:

@@ -34,6 +34,7 @@ Written by bidsclf. Each table has a JSON file beside it that explains its colum
 - `calibration.tsv`: how far a score is a probability
 - `experiment.tsv`, `roc.tsv`: over the splits
 - `confounds.tsv`: whether scores follow motion or age
+- `embedding.tsv`: accuracy and AUC before and after embeddings were harmonized
 - `sites.tsv`, `site_map.tsv`, `qcfc.tsv`: what site and motion leave in the features,
   before and after harmonization
 - `maps.tsv`, `maps/`: where networks of volumes look

@@ -1,6 +1,6 @@
 """What models look at: taken down fold by fold, then joined to tables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ COLUMNS = {
     "communities": "model fold community region weight member",
     "influence": "model fold community influence rank n_members",
     "robustness": "method fold correlation dice mean_size n_compared n_skipped",
-    "learning": "model repeat fold epoch measure train valid kept",
+    "learning": "model repeat fold member epoch measure train valid kept",
 }
 Arrays = dict[str, np.ndarray]
 
@@ -52,7 +52,8 @@ def look(job: Job, found: FitResult, x: Any, shared: dict[str, Any]) -> Arrays:
         arrays |= _plain(one)
     if job.is_test and "volume" in ways:
         tested = take(x, rows_of(fold.test, rows))
-        arrays |= _maps.look(found.fitted.models, tested, job.seed)
+        learned = take(x, rows_of(np.concatenate([fold.train, fold.valid]), rows))
+        arrays |= _maps.look(found.fitted.models, tested, learned, job.seed)
     if job.is_test and "pattern" in ways:
         arrays |= _pattern(job, found, x, shared)
     if "communities" in ways:
@@ -228,26 +229,38 @@ def learning_table(
     jobs : list of Job
     notes : mapping
         What each fit left, by unit.
+
+    Returns
+    -------
+    table : DataFrame
+        The column ``member`` is there only where a model has several networks.
     """
     shared, lines = _shared.read(work), []
     for job in (job for job in jobs if job.is_test):
-        found, fold = notes[job.unit], _shared.fold_of(shared, job.number)
-        for entry in found.get("history", []):
-            train, valid = entry["train"], entry.get("valid", {})
-            for measure in dict.fromkeys([*train, *valid]):
-                lines.append(
-                    {
-                        "model": job.model,
-                        "repeat": fold.repeat,
-                        "fold": fold.fold,
-                        "epoch": entry["epoch"],
-                        "measure": measure,
-                        "train": train.get(measure),
-                        "valid": valid.get(measure),
-                        "kept": int(entry["epoch"] == found["epoch"]),
-                    }
-                )
-    return pd.DataFrame(lines, columns=COLUMNS["learning"].split())
+        fold = _shared.fold_of(shared, job.number)
+        place = {"model": job.model, "repeat": fold.repeat, "fold": fold.fold}
+        members = notes[job.unit].get("members")
+        if members is None:
+            lines += _epochs(notes[job.unit], place | {"member": 0})
+        for number, one in enumerate(members or [], start=1):
+            lines += _epochs(one, place | {"member": number})
+    table = pd.DataFrame(lines, columns=COLUMNS["learning"].split())
+    has_members = any(line["member"] for line in lines)
+    return table if has_members else table.drop(columns="member")
+
+
+def _epochs(found: dict[str, Any], place: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the measures of every epoch of one network."""
+    for entry in found.get("history", []):
+        train, valid = entry["train"], entry.get("valid", {})
+        for measure in dict.fromkeys([*train, *valid]):
+            yield place | {
+                "epoch": entry["epoch"],
+                "measure": measure,
+                "train": train.get(measure),
+                "valid": valid.get(measure),
+                "kept": int(entry["epoch"] == found["epoch"]),
+            }
 
 
 def _joined(told: dict[str, list[pd.DataFrame]]) -> dict[str, pd.DataFrame]:

@@ -128,6 +128,18 @@ def fit(work: Path, job: Job) -> list[Path]:
         is_harmonized = found.harmonizer is not None
         names = names_of(is_harmonized=is_harmonized, n_members=job.members)
         kept = [folder / name for name in names]
+    values = _said(found)
+    path = store.write_json(scores_of(work, job.unit), values)
+    explained, fault = _explained(work, job, found, x, shared)
+    if fault:
+        notes = found.notes | {"not_explained": fault}
+        store.write_json(path, values | {"notes": notes})
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return [path, *kept, *explained]
+
+
+def _said(found: FitResult) -> dict[str, Any]:
+    """Return what a fit says of test people, as JSON values."""
     values = {
         "score": found.scores.tolist(),
         "probability": found.probabilities.tolist(),
@@ -136,13 +148,7 @@ def fit(work: Path, job: Job) -> list[Path]:
     }
     if found.before is not None:
         values["before"] = found.before.tolist()
-    path = store.write_json(scores_of(work, job.unit), values)
-    explained, fault = _explained(work, job, found, x, shared)
-    if fault:
-        notes = found.notes | {"not_explained": fault}
-        store.write_json(path, values | {"notes": notes})
-    shutil.rmtree(unfinished, ignore_errors=True)
-    return [path, *kept, *explained]
+    return values
 
 
 def _explained(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bidsclf.cohort import Cohort
 from bidsclf.config import Config
-from bidsclf.crossval import is_harmonized
+from bidsclf.crossval import is_crossfitted, is_harmonized
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.files.people import listed
 from bidsclf.files.resampling import counted
@@ -16,7 +16,7 @@ from bidsclf.folds import Fold
 from bidsclf.models._base import find
 from bidsclf.models._settings import read_settings
 from bidsclf.screening import FEWEST
-from bidsclf.workflows import _covariates
+from bidsclf.workflows import _covariates, _parts
 
 LEAST = 2  # people from whom location and scale of a site can be learned
 
@@ -150,7 +150,7 @@ def check(config: Config, cohort: Cohort, folds: list[Fold]) -> list[str]:
     if how.method == "none":
         return []
     models = config.analysis.models
-    if not any(is_harmonized(model, how) for model in models):
+    if not any(is_harmonized(m, how) or is_crossfitted(m, how) for m in models):
         raise ConfigError(
             f"--harmonize is {how.method} and acts on none of --models"
             f" {' '.join(models)}; it changes features of the brain. Give a model that"
@@ -168,6 +168,7 @@ def check(config: Config, cohort: Cohort, folds: list[Fold]) -> list[str]:
         name = f"repeat {fold.repeat}, fold {fold.fold}"
         name = name if fold.repeat else "the final model, which learns from everyone"
         _check_sites(config, cohort, fold, name)
+        _parts.check(config, cohort, fold, name)
         beyond |= _covariates.check(config, cohort, fold, name)
     return [_covariates.outside(beyond)] if beyond else []
 
@@ -232,7 +233,8 @@ def notes(config: Config, cohort: Cohort) -> Iterator[str]:
             " features between regions, which they do not take; their scores are of"
             " the input as it is."
         )
-    if len(others) < len(models) and not can_screen(cohort):
+    is_screened = any(find(model).harmonize_at == "input" for model in models)
+    if is_screened and not can_screen(cohort):
         yield (
             "how well features tell the site is not screened: fewer than two sites have"
             f" {FEWEST} people or families."

@@ -15,6 +15,7 @@ from bidsclf.evaluate.ablation import ablation_table, families_of
 from bidsclf.evaluate.calibration import reliability_table
 from bidsclf.evaluate.comparison import comparisons_table
 from bidsclf.evaluate.confounds import confounds_table
+from bidsclf.evaluate.embedding import embedding_table
 from bidsclf.evaluate.experiment import experiment_table, roc_table
 from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.evaluate.permutation import fixed_table, null_metrics, refit_table
@@ -33,13 +34,14 @@ OUTPUTS = MappingProxyType(  # what is made at once -> its files
         "roc": ("roc",),
         "confounds": ("confounds",),
         "screening": _fits.SCREENED,
+        "embedding": ("embedding",),
         "learning": ("learning",),
         "attributions": ("attributions", "attribution_time", "patterns"),
         "maps": ("maps",),
         "communities": ("communities", "influence", "robustness"),
     }
 )
-SCORES = ("score", "probability", "harmonized")
+SCORES = ("score", "probability", "harmonized", "before")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,7 @@ class TableJob:
 
     def read(self, name: str) -> pd.DataFrame:
         """Return a table of the analysis, as a reviewer reads it."""
-        path = Path(self.analysis, f"{name}.tsv")
-        return store.read_table(path, text=_analysis.TEXT)
+        return store.read_table(Path(self.analysis, f"{name}.tsv"), text=_analysis.TEXT)
 
     def of_kind(self, kind: str) -> list[_jobs.Job]:
         """Return the jobs of one kind."""
@@ -87,6 +88,7 @@ def names_of(jobs: list[_jobs.Job]) -> list[str]:
     is_made = {
         "screening": any(job.kind == "screen" for job in jobs),
         "ablation": bool(families_of(job.model for job in jobs)),
+        "embedding": any(job.members for job in jobs),
         "learning": any(find(job.model).needs_valid for job in jobs),
         "attributions": bool(ways - {"volume"}),
         "maps": "volume" in ways,
@@ -141,7 +143,7 @@ def _rows(
             "repeat": fold["repeat"],
             "fold": fold["fold"],
             "truth": [shared["y"][row] for row in test],
-            **{name: found[name] for name in SCORES},
+            **{name: found[name] for name in SCORES if name in found},
         }
     )
 
@@ -198,8 +200,7 @@ def _nulls(job: TableJob, models: set[str]) -> pd.DataFrame | None:
 
 
 def _confounds(job: TableJob) -> dict[str, pd.DataFrame]:
-    table = confounds_table(job.read("predictions"), job.read("traits"))
-    return {"confounds": table}
+    return {"confounds": confounds_table(job.read("predictions"), job.read("traits"))}
 
 
 def _screening(job: TableJob) -> dict[str, pd.DataFrame]:
@@ -208,13 +209,9 @@ def _screening(job: TableJob) -> dict[str, pd.DataFrame]:
 
 def _joined(job: TableJob, name: str) -> pd.DataFrame:
     """Return one table of all inputs that were screened."""
-    tables = [
-        store.read_table(
-            _fits.screening_of(Path(job.work), one.unit) / f"{name}.tsv",
-            text=_analysis.TEXT,
-        )
-        for one in job.of_kind("screen")
-    ]
+    work, screens = Path(job.work), job.of_kind("screen")
+    paths = [_fits.screening_of(work, one.unit) / f"{name}.tsv" for one in screens]
+    tables = [store.read_table(path, text=_analysis.TEXT) for path in paths]
     filled = [table for table in tables if len(table)] or tables[:1]
     return pd.concat(filled, ignore_index=True)
 
@@ -243,6 +240,11 @@ MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingPro
         "roc": lambda job: {"roc": roc_table(job.read("predictions"))},
         "confounds": _confounds,
         "screening": _screening,
+        "embedding": lambda job: {
+            "embedding": embedding_table(
+                job.read("predictions"), n_bootstrap=job.n_bootstrap, seed=job.seed
+            )
+        },
         "learning": _learning,
         "attributions": lambda job: _explain.attribution_tables(
             Path(job.work), job.jobs

@@ -123,7 +123,8 @@ def test_a_fold_that_cannot_be_explained_keeps_its_scores(
 ):
     found = SimpleNamespace(
         scores=np.array([0.1]), probabilities=np.array([0.2]),
-        harmonized=np.array(["none"]), notes={"epoch": 3},
+        harmonized=np.array(["none"]), notes={"epoch": 3}, before=None,
+        harmonizer=None,
     )  # fmt: skip
     job = Job(unit="u", model="lstm-dg", number=0, kind="fit", seed=0, device="cpu")
     path = _fits.scores_of(tmp_path, "u")
