@@ -13,6 +13,8 @@ from bidsclf.files import paths, store
 
 REGIONAL = ("Standardization", "MinCoverage")  # said of regions, not of voxels
 TIMED = ("RepetitionTime", "SamplingFrequency")  # said of the source run
+# BIDS means the scanner's by "SoftwareVersions" of an image.
+RENAMED = {"SoftwareVersions": "PipelineVersions"}
 MNI = 4  # NIfTI's code of a standard space
 
 
@@ -105,7 +107,8 @@ def write_volume(
     with store.atomic(path) as partial:
         nib.save(image, partial)
     yield path
-    fields = {k: v for k, v in sidecar.items() if k not in (*TIMED, *REGIONAL)}
+    said = {RENAMED.get(key, key): value for key, value in sidecar.items()}
+    fields = {k: v for k, v in said.items() if k not in (*TIMED, *REGIONAL)}
     fields |= {
         **_timing(volume.taken, tr_s),
         "SkullStripped": volume.is_masked,

@@ -60,7 +60,7 @@ def scan(**changes) -> ScanOutput:
         quality={"mean_fd": 0.1, "n_kept": 20, "tsnr": None},
         motion=pd.DataFrame({"volume": [0, 1], "dvars": [np.nan, 1.5], "kept": [0, 1]}),
         sources=("bids:fmriprep:sub-01/x.nii.gz",),
-        meta={"Regressors": ["trans_x"]},
+        meta={"Regressors": ["trans_x"], "SoftwareVersions": {"numpy": "1.26.4"}},
     )
     return replace(whole, **changes)
 
