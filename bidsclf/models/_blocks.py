@@ -181,20 +181,22 @@ def unfold(volumes: Tensor, lengths: Tensor) -> Tensor:
     return pad_sequence(list(volumes.split(counts)), batch_first=True)
 
 
-def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """Return ``block(x)``, keeping only ``x`` for the backward pass.
+def recomputed(
+    block: nn.Module, x: Tensor, run: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Return ``block(x)``, or ``run(x)`` of it, keeping only ``x`` for the gradient.
 
     The second forward pass leaves running means and variances as they are, so that
     the numbers are those of a plain call.
     """
     if not torch.is_grad_enabled():
-        result: Tensor = block(x)
+        result: Tensor = (run or block)(x)
         return result
     kinds = (nn.BatchNorm2d, nn.BatchNorm3d)
     norms = [part for part in block.modules() if isinstance(part, kinds)]
     again: Callable[[], Any] = lambda: (nullcontext(), _still(norms))  # noqa: E731
     kept: Tensor = checkpoint(
-        block, x, use_reentrant=False, preserve_rng_state=False, context_fn=again
+        run or block, x, use_reentrant=False, preserve_rng_state=False, context_fn=again
     )
     return kept
 

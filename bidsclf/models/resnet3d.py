@@ -18,6 +18,7 @@ from bidsclf.models._blocks import (
     unfold,
     volume_variant,
 )
+from bidsclf.models._stem import LeanStem
 
 DEPTHS = {"a": (1, 1, 1, 1), "b": (2, 2, 2, 2), "c": (3, 4, 6, 3), "d": (3, 4, 6, 3)}
 
@@ -75,8 +76,23 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (V, width, X / 4, Y / 4, Z / 4)."""
+        is_mixed = torch.is_autocast_enabled(x.device.type)
+        if x.is_cuda or x.requires_grad or is_mixed or not self.bn1.training:
+            return recomputed(self, x, self.plain)
+        norm: Any = self.bn1
+        out, mean, var = LeanStem.apply(
+            x, self.conv1.weight, norm.weight, norm.bias, norm.eps
+        )
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(var, norm.momentum)
+        return out
+
+    def plain(self, x: Tensor) -> Tensor:
+        """Return the same, with the layers as they are."""
         hidden = self.conv1(x)
-        if x.is_cuda:  # the layout that its kernels like; measured: a CPU does not care
+        if x.is_cuda:  # the layout that its kernels like; a CPU does not care
             hidden = hidden.contiguous(memory_format=torch.channels_last_3d)
         return max_pool(F.relu(self.bn1(hidden), inplace=True))
 
@@ -109,12 +125,14 @@ class ResNet3D(nn.Module):
                 n_inputs = width * 2**stage * block.expansion
             self.add_module(f"layer{stage + 1}", blocks)
         self.n_outputs = n_inputs
+        self.run = recomputed if block is Bottleneck else _called  # d is wide
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Return features of volumes, (V, 1, X, Y, Z) -> (V, n_outputs)."""
-        hidden = recomputed(self.stem, volumes)
+        hidden = self.stem(volumes)
         for stage in range(1, 5):
-            hidden = self.get_submodule(f"layer{stage}")(hidden)
+            for block in self.get_submodule(f"layer{stage}").children():
+                hidden = self.run(block, hidden)
         return hidden.mean(dim=(2, 3, 4))
 
 
@@ -164,6 +182,11 @@ class ResNetBRNN(VolumeNetwork):
         x, lengths = batch
         features = self.cnn(fold(x, lengths).unsqueeze(1))  # (V, F)
         return self.brnn(unfold(features, lengths), lengths)
+
+
+def _called(block: nn.Module, x: Tensor) -> Tensor:
+    result: Tensor = block(x)
+    return result
 
 
 def _conv(n_inputs: int, n_outputs: int, size: int, stride: int) -> nn.Conv3d:

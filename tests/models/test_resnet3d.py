@@ -11,7 +11,7 @@ from bidsclf.models._blocks import fold, max_pool, recomputed, unfold
 from bidsclf.models._crops import Crops
 from bidsclf.models._volumes import Volumes
 from bidsclf.models.cnnlstm import standardized
-from bidsclf.models.resnet3d import ResNet3D
+from bidsclf.models.resnet3d import ResNet3D, Stem
 
 BLOCKS = {"a": (1, 1, 1, 1), "b": (2, 2, 2, 2), "c": (3, 4, 6, 3), "d": (3, 4, 6, 3)}
 PARAMETERS = {"a": 897_360, "b": 2_073_360, "c": 3_969_104, "d": 2_893_712}
@@ -194,6 +194,27 @@ def test_what_is_computed_again_has_the_same_gradients_and_running_means():
         torch.testing.assert_close(one.grad, two.grad)
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], tensor, msg=name)
+
+
+@pytest.mark.parametrize("n", [1, 70])  # less and more than are there at once
+def test_the_lean_stem_is_the_plain_one(n):
+    torch.manual_seed(0)
+    lean, plain = Stem(3).double(), Stem(3).double()
+    with torch.no_grad():
+        lean.bn1.weight.copy_(torch.tensor([1.5, -0.7, 0.2]))
+        lean.bn1.bias.copy_(torch.tensor([0.1, 0.3, -0.2]))
+    plain.load_state_dict(lean.state_dict())
+    x = 2 + torch.randn(n, 1, 7, 8, 9, dtype=torch.float64)
+    here, there = lean(x), plain.plain(x)
+    torch.testing.assert_close(here, there)
+    assert (here > 0).any(dim=4).any(dim=3).any(dim=2).any(dim=0).all()
+    gradient = torch.randn_like(here)
+    here.backward(gradient)
+    there.backward(gradient)
+    for one, two in zip(lean.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad)
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(lean.state_dict()[name], tensor, msg=name)
 
 
 def test_a_voxel_is_standardized_over_the_volumes_that_count():
