@@ -132,7 +132,8 @@ def chosen_again(
 
     The best of several on the same people is too good: part of it is luck. People are
     drawn with replacement within each class, the model with the highest accuracy among
-    them is chosen, and its accuracy among those not drawn is taken.
+    them is chosen, and its accuracy among those not drawn is taken. It errs a little on
+    the strict side: luck in those drawn is bad luck in the others.
 
     Parameters
     ----------

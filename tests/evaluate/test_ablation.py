@@ -118,8 +118,8 @@ def test_the_best_of_many_coins_is_a_coin_again():
         table = ablation_table(rows)
         seen.append(table.loc[table["fold"] == "mean", "accuracy"].max())
         corrected.append(chosen_again(rows, models, n_bootstrap=100)[0])
-    assert np.mean(seen) > 0.57
-    assert np.mean(corrected) == pytest.approx(0.5, abs=0.02)
+    assert np.mean(seen) > 0.56
+    assert np.mean(corrected) == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_model_far_ahead_is_chosen_always_and_keeps_its_accuracy():

@@ -50,8 +50,9 @@ def bars(
                               capsize=2)  # fmt: skip
             for left, value in zip(x, values, strict=True):
                 if np.isfinite(value):
-                    axes.text(left, 0.015, f"{100 * value:.0f}", color=ink, fontsize=7,
-                              ha="center")  # fmt: skip
+                    said = axes.text(left, 0.015, f"{100 * value:.0f}", color=ink,
+                                     fontsize=7, ha="center", zorder=3)  # fmt: skip
+                    said.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 0})
         axes.set_xticks(at, labels, **turned)
         axes.tick_params(axis="x", length=0)
         axes.yaxis.set_major_formatter("{x:.0%}")
