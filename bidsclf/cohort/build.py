@@ -1,8 +1,10 @@
 """Join participants.tsv with features; say why each other person is left out."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +12,15 @@ import pandas as pd
 from bidsclf.cohort.table import OURS, Cohort
 from bidsclf.config import CohortConfig
 from bidsclf.errors import InputError, NothingMatched
-from bidsclf.files.agreement import common_preprocessing, common_regions
+from bidsclf.files.agreement import (
+    OF_VOLUMES,
+    common_preprocessing,
+    common_regions,
+)
 from bidsclf.files.choice import choose_scans, scans_of
 from bidsclf.files.damage import damaged
+from bidsclf.files.images import Grid, common_grid
+from bidsclf.files.inputs import Scan
 from bidsclf.files.matched import unmatched
 from bidsclf.files.people import (
     ID,
@@ -146,7 +154,7 @@ def load_people(out: Path, config: CohortConfig) -> Cohort:
     if broken := damaged(scans_of(files)):
         who = files[ID].iloc[[*broken]]
         raise InputError(
-            f"{len(set(who))} people have a table that cannot be read: {listed(who)}"
+            f"{len(set(who))} people have a file that cannot be read: {listed(who)}"
             f" ({next(iter(broken.values()))}). Run the participant level again for"
             " them, or name the others with --participant-label."
         )
@@ -217,10 +225,10 @@ def join(
     _refuse_nobody(files, people, reasons, has_names)
     scans = scans_of(files)
     regions, is_missing = common_regions(scans, files[ID].tolist())
-    preprocessing = common_preprocessing(scans, files[ID].tolist())
+    made, grid, made_volumes = _made(scans, files[ID].tolist())
     by_person = pd.DataFrame(is_missing, files[ID]).groupby(level=ID)
     n_missing = by_person.all().sum(axis=1)
-    dead = n_missing.index[n_missing == len(regions)]
+    dead = n_missing.index[(n_missing == len(regions)) & bool(regions)]
     reasons |= dict.fromkeys(dead, "no region of the atlas is covered")
     files = files[~files[ID].isin(reasons)].reset_index(drop=True)
     _refuse_nobody(files, people, reasons, has_names)
@@ -236,8 +244,28 @@ def join(
         labels={},
         files=files,
         regions=regions,
-        source={**chosen, "preprocessing": preprocessing},
+        source={**chosen, "preprocessing": made},
+        grid=grid,
+        made_volumes=made_volumes,
     )
+
+
+def _made(
+    scans: Sequence[Scan], people: Sequence[str]
+) -> tuple[dict[str, Any], Grid | None, dict[str, Any]]:
+    """Return how tables were made, and the grid of images and how they were made."""
+    tables, images = [], []
+    for scan, who in zip(scans, people, strict=True):
+        of_regions = [scan[k] for k in scan if k not in ("quality", "volume")]
+        tables += [(of_regions[0], who)] if of_regions else []
+        images += [(scan["volume"], who)] if "volume" in scan else []
+    of_tables = common_preprocessing(*_apart(tables))
+    of_images = common_preprocessing(*_apart(images), OF_VOLUMES)
+    return of_tables or of_images, common_grid(*_apart(images)), of_images
+
+
+def _apart(pairs: Sequence[tuple[Path, str]]) -> tuple[list[Path], list[str]]:
+    return [path for path, _ in pairs], [who for _, who in pairs]
 
 
 def _refuse_nobody(

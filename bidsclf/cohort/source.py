@@ -12,6 +12,7 @@ from bidsclf.config import CohortConfig
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files.agreement import differences
 from bidsclf.files.choice import choose_scans
+from bidsclf.files.images import is_same
 from bidsclf.files.people import ID, column_of, matching, read_people
 from bidsclf.models._rows import row_digests
 
@@ -100,9 +101,11 @@ def _like(config: CohortConfig, cohort: Cohort) -> CohortConfig:
         return "_".join([chosen[first], *named]) if first in chosen else None
 
     tasks = sorted({task for task in cohort.files["task"] if task})
+    size = chosen.get("grid")
     return replace(
         config,
         participant_label=(),
+        volume_size=int(size) if size else config.volume_size,
         atlas=kind("atlas", "seg", "scale"),
         desc=kind("desc"),
         space=kind("space", "res"),
@@ -116,6 +119,8 @@ def _check_like(source: Cohort, cohort: Cohort, named: str) -> None:
     if source.regions != cohort.regions:
         n, m = len(source.regions), len(cohort.regions)
         said = f"{n} regions against {m}, or other names or order; {said}".rstrip("; ")
+    if (one := source.grid) and (other := cohort.grid) and not is_same(one, other):
+        said = f"volumes of {one.shape} against {other.shape}, or elsewhere; {said}"
     if said:
         raise InputError(
             f"{named}: the features of its {len(source.people)} people are not those"

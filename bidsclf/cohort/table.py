@@ -1,7 +1,7 @@
 """Who is studied: people joined with their features, one row order for everything."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from bidsclf.errors import InputError
 from bidsclf.files import inputs
 from bidsclf.files.agreement import differences
 from bidsclf.files.choice import scans_of
+from bidsclf.files.images import LIKE_MM, Grid, seconds_between
 from bidsclf.files.people import ID, phenotype
 from bidsclf.files.resampling import counted, repetition_time
 from bidsclf.options import did_you_mean
 
+SHARED = ("regions", "shape", "affine")  # of a description, with a model's people
 OURS = ("y", "label", "site", "group", "n_runs", "n_missing_regions")
 
 
@@ -47,6 +49,10 @@ class Cohort:
         What a reader should know of the covariates.
     resample_tr_s : float or None
         Repetition time in seconds that series are brought to when they are read.
+    grid : Grid or None
+        That of all volumes; None where there are none.
+    made_volumes : dict
+        How the volumes were made, from their sidecars.
     """
 
     people: pd.DataFrame
@@ -59,6 +65,8 @@ class Cohort:
     source: dict[str, Any]
     notes: tuple[str, ...] = ()
     resample_tr_s: float | None = None
+    grid: Grid | None = None
+    made_volumes: dict[str, Any] = field(default_factory=dict)
 
     def load(self, name: str) -> Any:
         """Read an input, its rows in the order of ``rows``.
@@ -73,8 +81,9 @@ class Cohort:
         list, array or DataFrame
             'timeseries': list of (n_volumes, n_regions) float32; 'fisherz',
             'partialcorrelation': float32 (n_rows, n_edges); 'covariance': float32
-            (n_rows, n_regions, n_regions); 'phenotype', 'motion', 'site': tables,
-            whose cells may be missing.
+            (n_rows, n_regions, n_regions); 'volume': a sequence of (n_volumes, X, Y,
+            Z) float32, each read when it is asked for; 'phenotype', 'motion', 'site':
+            tables, whose cells may be missing.
 
         Raises
         ------
@@ -97,26 +106,32 @@ class Cohort:
             return inputs.series(self._scans(), self.regions, self.resample_tr_s)
         return inputs.LOADERS[name](self._scans(), self.regions)
 
-    def lengths(self) -> np.ndarray:
-        """Return the volumes of each row of 'timeseries': int (n_rows,).
+    def lengths(self, name: str = "timeseries") -> np.ndarray:
+        """Return the volumes of each row of 'timeseries' or 'volume': int (n_rows,).
 
         Raises
         ------
         InputError
             As ``load``, where a run is absent or cannot be resampled.
         """
+        if name == "volume":
+            return np.array([shape[0] for shape in self.load(name).shapes], int)
         return inputs.lengths(self._scans(), self.resample_tr_s)
 
-    def repetition_times(self) -> list[float | None]:
+    def repetition_times(self, name: str = "timeseries") -> list[float | None]:
         """Return the seconds between two volumes of each scan, in the order of files.
 
-        None where no series is there or its JSON file does not say it.
+        Of the series, or of 'volume'. None where there is no such file or the JSON
+        file beside it does not say it.
         """
-        tables = [scan.get("timeseries") for scan in scans_of(self.files)]
-        return [None if path is None else repetition_time(path) for path in tables]
+        said = seconds_between if name == "volume" else repetition_time
+        found = [scan.get(name) for scan in scans_of(self.files)]
+        return [None if path is None else said(path) for path in found]
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what an input is, as JSON values for a bundle."""
+        if name == "volume":
+            return self._describe_volumes()
         n = len(self.regions)
         shapes: dict[str, list[int | None]] = {
             "timeseries": [None, n],
@@ -132,7 +147,18 @@ class Cohort:
             clock = {"resample_tr_s": self.resample_tr_s}
         elif name == "timeseries":
             clock = {"repetition_times_s": [*counted(self.repetition_times())]}
-        return {"input": name, **self.source, **regions, **clock}
+        source = {k: v for k, v in self.source.items() if k != "grid"}
+        return {"input": name, **source, **regions, **clock}
+
+    def _describe_volumes(self) -> dict[str, Any]:
+        chosen = ("desc", "space", "res", "grid")
+        about = {name: self.source[name] for name in chosen if name in self.source}
+        about |= {"input": "volume", "preprocessing": self.made_volumes}
+        if self.grid is not None:
+            about["shape"] = [None, *self.grid.shape]
+            about["affine"] = self.grid.affine.tolist()
+        clock = counted(self.repetition_times("volume"))
+        return about | {"repetition_times_s": [*clock]}
 
     def check_like(self, described: dict[str, Any]) -> None:
         """Refuse a cohort whose features are not those a model was fitted on.
@@ -150,8 +176,9 @@ class Cohort:
         mine = self.describe(described["input"])
         differ = [
             f"{name} {str(described[name])[:60]} against {str(mine.get(name))[:60]}"
-            for name in ("regions", "shape")
-            if name in described and mine.get(name) != described[name]
+            for name in ("regions", "shape", "affine")
+            if name in described
+            and not _is_alike(name, mine.get(name), described[name])
         ]
         if "preprocessing" in described:
             made = mine.get("preprocessing", {})
@@ -199,3 +226,10 @@ class Cohort:
             return [[scan] for scan in scans]
         of = self.files.groupby(ID).indices
         return [[scans[at] for at in of[person]] for person in self.people[ID]]
+
+
+def _is_alike(name: str, mine: Any, described: Any) -> bool:
+    """Tell whether two descriptions agree; numbers of an affine are in mm."""
+    if mine == described or mine is None:
+        return bool(mine == described)
+    return name == "affine" and bool(np.allclose(mine, described, atol=LIKE_MM))

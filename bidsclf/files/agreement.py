@@ -3,13 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bidsclf.errors import InputError
-from bidsclf.files import store
-from bidsclf.files.inputs import Scan, peek
+from bidsclf.files.images import sidecar
+from bidsclf.files.inputs import Scan, has_regions, peek
 from bidsclf.files.people import listed
 
 PREPROCESSING = (  # sidecar fields that describe how, not whom
@@ -18,12 +19,15 @@ PREPROCESSING = (  # sidecar fields that describe how, not whom
     "StdDVARSThreshold", "MinSegmentVolumes",
 )  # fmt: skip
 LATER = PREPROCESSING[-4:]  # older files say nothing of them
+OF_VOLUMES = (*PREPROCESSING, "GridBoxMM", "VolumePick", "VolumeStandardization")
 
 
 def common_regions(
     scans: Sequence[Scan], people: Sequence[str]
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the regions of all scans, and which are missing in each.
+
+    A scan that has an image alone has none of its own.
 
     Parameters
     ----------
@@ -42,13 +46,13 @@ def common_regions(
         Scans differ in number, names or order of regions; the message names
         the people who differ from most.
     """
-    peeked = [peek(scan) for scan in scans]
-    usual = Counter(names for names, _ in peeked).most_common(1)[0][0]
-    odd = {
-        person: len(names)
-        for person, (names, _) in zip(people, peeked, strict=True)
-        if names != usual
-    }
+    held = [
+        (who, *peek(s)) for who, s in zip(people, scans, strict=True) if has_regions(s)
+    ]
+    if not held:
+        return (), np.zeros((len(scans), 0), bool)
+    usual = Counter(names for _, names, _ in held).most_common(1)[0][0]
+    odd = {person: len(names) for person, names, _ in held if names != usual}
     if odd:
         raise InputError(
             f"{len(odd)} of {len(set(people))} people have other regions than the"
@@ -56,13 +60,25 @@ def common_regions(
             f" {next(iter(odd.values()))}). All people of a cohort share one atlas."
             " Run the participant level again for them, or select the others."
         )
-    return usual, np.stack([is_missing for _, is_missing in peeked])
+    is_missing = np.zeros((len(scans), len(usual)), bool)
+    is_missing[[has_regions(scan) for scan in scans]] = [
+        missing for *_, missing in held
+    ]
+    return usual, is_missing
 
 
 def common_preprocessing(
-    scans: Sequence[Scan], people: Sequence[str]
+    files: Sequence[Path], people: Sequence[str], names: Sequence[str] = PREPROCESSING
 ) -> dict[str, Any]:
-    """Return how all scans were made, from their sidecars.
+    """Return how all scans were made, from the sidecar of a file of each.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    people : sequence of str
+        Whose each file is, for messages.
+    names : sequence of str
+        Fields that say how.
 
     Raises
     ------
@@ -70,7 +86,9 @@ def common_preprocessing(
         Scans were made in different ways; the message names the people who
         differ from most, and in what.
     """
-    made = [_preprocessing(scan) for scan in scans]
+    if not files:
+        return {}
+    made = [_fields(path, names) for path in files]
     keys = [json.dumps(one, sort_keys=True) for one in made]
     usual = dict(made[keys.index(Counter(keys).most_common(1)[0][0])])
     for name in LATER:
@@ -114,9 +132,6 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     )
 
 
-def _preprocessing(scan: Scan) -> dict[str, Any]:
-    sidecar = next(iter(scan.values())).with_suffix(".json")
-    if not sidecar.exists():
-        return {}
-    said = store.read_json(sidecar)
-    return {name: said[name] for name in PREPROCESSING if name in said}
+def _fields(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    said = sidecar(path)
+    return {name: said[name] for name in names if name in said}

@@ -16,6 +16,8 @@ from bidsclf.options import did_you_mean
 
 RUN = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
 ATLAS, DESC, SPACE = ("atlas", "seg", "scale"), ("desc",), ("space", "res")
+GRID = "grid"  # number at the end of the desc of an image
+KINDS = ("timeseries", "relmat", "bold")
 
 
 def choose_scans(
@@ -35,34 +37,42 @@ def choose_scans(
     -------
     scans : DataFrame
         participant_id, the entities of the run ('' where absent), then a
-        column of paths for 'timeseries', 'quality' and each stat of a relmat
-        (missing where the file is); sorted by participant_id and run.
+        column of paths for 'timeseries', 'quality', 'volume' and each stat of a
+        relmat (missing where the file is); sorted by participant_id and run.
     chosen : dict
-        atlas, seg, scale, desc, space and res of the files.
+        atlas, seg, scale, desc, space and res of the files, and the grid of images:
+        'simplegrid34' is of desc 'simple' and grid '34'.
 
     Raises
     ------
     NothingMatched
         There are no features, or none of the selected people and runs.
     ConfigError
-        Several atlases, descs, spaces or tasks and none chosen, or the chosen
+        Several atlases, descs, spaces, grids or tasks and none chosen, or the chosen
         one is not there; the message lists what there is.
     """
     found = find_features(out)
     entities = [*ATLAS, *DESC, *SPACE, *RUN]
     found[entities] = found[entities].astype(object).where(found[entities].notna(), "")
-    tables = found[found["suffix"].isin(("timeseries", "relmat"))]
+    found = _with_grid(found)
+    tables = found[found["suffix"].isin(KINDS)]
     if tables.empty:
         raise NothingMatched(
-            f"{out}: no timeseries.tsv and no relmat.tsv below sub-*/; the group level"
-            " reads what the participant level wrote. Run that first."
+            f"{out}: no timeseries.tsv, no relmat.tsv and no volumes below sub-*/; the"
+            " group level reads what the participant level wrote. Run that first."
         )
-    tables = _selected(tables, config)
-    tables = _narrow(tables, ATLAS, config.atlas, "--atlases")
+    tables = _of_one_atlas(_selected(tables, config), config)
     tables = _narrow(tables, DESC, config.desc, "--denoise-strategy")
     tables = _narrow(tables, SPACE, config.space, "--space")
     tables = _narrow(tables, ("task",), None, "--task-id")
+    is_image = tables["suffix"] == "bold"
+    size = None if config.volume_size is None else str(config.volume_size)
+    images = tables[is_image]
+    if len(images):
+        images = _narrow(images, (GRID,), size, "--volume-size")
+        tables = pd.concat([tables[~is_image], images])
     chosen = tables[[*ATLAS, *DESC, *SPACE]].iloc[0].to_dict()
+    chosen[GRID] = images[GRID].iloc[0] if len(images) else ""
     quality = found[found["suffix"] == "quality"]
     for name in (*DESC, *SPACE):
         quality = quality[quality[name] == chosen[name]]
@@ -82,10 +92,29 @@ def scans_of(files: pd.DataFrame) -> list[Scan]:
     ]
 
 
+def _with_grid(found: pd.DataFrame) -> pd.DataFrame:
+    """Split the desc of images into that of the tables beside them and the grid."""
+    parts = found["desc"].str.extract(r"^(.*?)(?:grid(\d+))?$").fillna("")
+    is_image = found["suffix"] == "bold"
+    return found.assign(
+        desc=parts[0].where(is_image, found["desc"]), grid=parts[1].where(is_image, "")
+    )
+
+
+def _of_one_atlas(tables: pd.DataFrame, config: CohortConfig) -> pd.DataFrame:
+    """Keep the tables of one atlas; images are of none."""
+    is_image = tables["suffix"] == "bold"
+    if is_image.all() and config.atlas is None:
+        return tables
+    narrowed = _narrow(tables[~is_image], ATLAS, config.atlas, "--atlases")
+    return pd.concat([narrowed, tables[is_image]])
+
+
 def _scans(tables: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
     """Turn one row a file into one row a scan."""
     keys = [ID, *RUN]
     held = tables["stat"].where(tables["suffix"] == "relmat", tables["suffix"])
+    held = held.replace("bold", "volume")
     wide = tables.assign(held=held).pivot(index=keys, columns="held", values="path")
     measured = quality.set_index(keys)["path"].rename("quality")
     return wide.join(measured).reset_index().rename_axis(columns=None)
@@ -153,7 +182,8 @@ def _narrow(
     if not matched:
         raise ConfigError(
             f"{option} {wanted}: no features of it;"
-            f" there are: {', '.join(known)}.{did_you_mean(wanted or '', known)}"
+            f" there are: {', '.join(known) or 'none'}."
+            f"{did_you_mean(wanted or '', known)}"
         )
     if len(matched) > 1:
         raise ConfigError(

@@ -1,32 +1,37 @@
-"""Which scans hold a table that cannot be read, found without reading numbers."""
+"""Which scans hold a file that cannot be read, found without reading numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from bidsclf.errors import InputError
+from bidsclf.files.images import why_damaged
 from bidsclf.files.inputs import LOADERS, Scan, matrices, read, read_numbers
 
 NUMBER = b"0123456789.eE+-na/\t\r\n"  # every byte of a whole table's body
 
 
 def damaged(scans: Sequence[Scan]) -> dict[int, str]:
-    """Return what is wrong with the first bad table of each scan that has one.
+    """Return what is wrong with the first bad file of each scan that has one.
 
     Parameters
     ----------
     scans : sequence of Scan
-        Their series and matrices are looked at; an absent table is no damage.
+        Their series, matrices and images are looked at; an absent one is no damage.
 
     Returns
     -------
     reasons : dict
         Place in ``scans`` -> the file's name and what was found. A number that
-        is another number is not found here.
+        is another number is not found here, nor is one in an image.
     """
     found = {}
     for at, scan in enumerate(scans):
         kinds = [kind for kind in scan if kind in LOADERS] or list(matrices(scan))[:1]
-        reason = next(filter(None, (_damage(scan[kind]) for kind in kinds)), None)
+        reasons = (
+            why_damaged(scan[kind]) if kind == "volume" else _damage(scan[kind])
+            for kind in kinds
+        )
+        reason = next(filter(None, reasons), None)
         if reason:
             found[at] = reason
     return found

@@ -1,7 +1,7 @@
 """What models take, read from the tables of scans: one row a person or a run.
 
-A row is a list of scans; a scan is a mapping from 'timeseries', 'quality' or a
-stat to the path of its table. Nothing here learns from anyone.
+A row is a list of scans; a scan is a mapping from 'timeseries', 'quality', a stat or
+'volume' to the path of its table or image. Nothing here learns from anyone.
 """
 
 import warnings
@@ -16,11 +16,13 @@ import pandas as pd
 
 from bidsclf.errors import InputError
 from bidsclf.files import store
+from bidsclf.files.images import Images
 from bidsclf.files.people import listed
 from bidsclf.files.resampling import at_one_rate, count_volumes
 
 Scan = Mapping[str, Path]
 Rows = Sequence[Sequence[Scan]]
+NOT_MATRICES = ("timeseries", "quality", "volume")
 
 
 def read_numbers(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -79,7 +81,21 @@ def peek(scan: Scan) -> tuple[tuple[str, ...], np.ndarray]:
 
 def matrices(scan: Scan) -> dict[str, Path]:
     """Return the relation matrices of a scan."""
-    return {k: v for k, v in scan.items() if k not in ("timeseries", "quality")}
+    return {k: v for k, v in scan.items() if k not in NOT_MATRICES}
+
+
+def has_regions(scan: Scan) -> bool:
+    """Tell whether a scan has a table of regions, and not an image alone."""
+    return "timeseries" in scan or bool(matrices(scan))
+
+
+def images(rows: Rows, _: tuple[str, ...] = ()) -> Images:
+    """Return the images of rows, which are read one at a time when asked for.
+
+    Those of a person's runs follow one another.
+    """
+    require(rows, "volume")
+    return Images([[scan["volume"] for scan in scans] for scans in rows])
 
 
 def series(
@@ -195,6 +211,7 @@ LOADERS: Mapping[str, Callable[[Rows, tuple[str, ...]], Any]] = MappingProxyType
         "partialcorrelation": partial(edges, stat="partialcorrelation"),
         "covariance": covariances,
         "motion": motion,
+        "volume": images,
     }
 )
 
@@ -205,9 +222,10 @@ def require(rows: Rows, name: str) -> None:
     if lacking:
         seen = [next(iter(scan.values())).name.partition("_")[0] for scan in lacking]
         total = sum(len(scans) for scans in rows)
+        asked = name if name == "volume" else "timeseries connectivity"
         raise InputError(
             f"{len(lacking)} of {total} scans have no {name}: {listed(seen)}."
-            " Run the participant level again with --features timeseries connectivity."
+            f" Run the participant level again with --features {asked}."
         )
 
 

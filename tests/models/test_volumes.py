@@ -264,7 +264,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, bad, message):
 
 
 def test_a_disk_that_is_full_is_told(tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(h5py.File, "create_dataset", full)
