@@ -11,9 +11,11 @@ References
 ----------
 Shrikumar et al. (2016), arXiv:1605.01713 (gradient x input); Zeiler & Fergus
 (2014), ECCV, LNCS 8689, 818-833, doi:10.1007/978-3-319-10590-1_53 (occlusion). Of
-the latter we depart in what fills a cube: not grey, but the mean of the person's
-brain over voxels and volumes, so that both level and course of a place go. With
-the mean of each voxel, a network of mean images would never see a difference.
+the latter we depart in what fills a cube: not grey, but the same place of the average
+person, constant over volumes, so that what is the person's own goes, in level and in
+course, and anatomy, which all people share, stays. From the input of the former the
+average person is taken away for the same reason: without it, maps show where brains
+are brightest or end.
 """
 
 import math
@@ -34,6 +36,7 @@ from bidsclf.models._arithmetic import exact, moved
 GRADIENT, OCCLUSION = "gradient", "occlusion"
 SHARE = 6  # cubes of a sixth of an axis: 6 of 34 voxels, some 3 cm, as a gyrus; ours
 SMALLEST = 3  # voxels: a cube of fewer is lost in the first layer's stride; ours
+N_AVERAGED = 50  # people behind the average person; ours
 N_PEOPLE = 10  # of a fold, since one takes 512 passes of 34^3 voxels; ours
 AT_ONCE = 80  # volumes a step, so that memory does not grow with the scan; ours
 
@@ -61,7 +64,28 @@ class VolumeMap:
     n_people: int
 
 
-def gradient_map(model: Any, x: Any) -> VolumeMap:
+def average_person(x: Any, *, seed: int = 0) -> np.ndarray:
+    """Return the mean volume of people, float64 of shape (X, Y, Z).
+
+    Of each voxel, over those who have it in their brain; 0 where nobody has.
+
+    Parameters
+    ----------
+    x : Volumes
+        Of whom ``N_AVERAGED`` are drawn where there are more.
+    seed : int
+    """
+    drawn = np.random.default_rng(seed).permutation(len(x))[:N_AVERAGED]
+    total: Any = 0.0
+    times: Any = 0
+    for one in x[np.sort(drawn)]:
+        mean = np.asarray(one, np.float64).mean(axis=0)
+        total, times = total + mean, times + (mean != 0)
+    average: np.ndarray = total / np.maximum(times, 1)
+    return average
+
+
+def gradient_map(model: Any, x: Any, *, average: np.ndarray | None = None) -> VolumeMap:
     """Return gradient x input of the log odds, summed over volumes.
 
     Parameters
@@ -70,6 +94,8 @@ def gradient_map(model: Any, x: Any) -> VolumeMap:
         Fitted, of input 'volume'.
     x : Volumes of n people
         Not learned from, for an honest answer.
+    average : float array of shape (X, Y, Z) or None
+        Taken from the input within the person's brain; None takes nothing.
 
     Raises
     ------
@@ -88,9 +114,12 @@ def gradient_map(model: Any, x: Any) -> VolumeMap:
             batch = moved(samples.batch(np.array([one])), model.device)
             volumes = _checked(batch[0]).detach().requires_grad_()
             odds = _odds(model.network, (volumes, *batch[1:])).sum()
-            found = torch.autograd.grad(odds, volumes)[0] * volumes
-            each = found.detach()[0].double().cpu().numpy() * weight  # (T, X, Y, Z)
-            brain = (volumes != 0).any(dim=1)[0].cpu().numpy()
+            slope = torch.autograd.grad(odds, volumes)[0][0].double().cpu().numpy()
+            own = volumes.detach()[0].double().cpu().numpy()  # (T, X, Y, Z)
+            brain = (own != 0).any(axis=0)
+            if average is not None:
+                own = np.where(brain, own - average, 0)
+            each = slope * own * weight
             signed = signed + each.sum(axis=0)
             size = size + np.abs(_around(each)).sum(axis=0) * brain
     return VolumeMap(signed, size, len(x))
@@ -116,9 +145,14 @@ def _around(found: np.ndarray) -> np.ndarray:
 
 
 def occlusion_map(
-    model: Any, x: Any, *, seed: int = 0, n_people: int = N_PEOPLE
+    model: Any,
+    x: Any,
+    *,
+    average: np.ndarray | None = None,
+    seed: int = 0,
+    n_people: int = N_PEOPLE,
 ) -> VolumeMap:
-    """Return what the log odds lose when a cube is replaced by the brain's mean.
+    """Return what the log odds lose when a cube is that of the average person.
 
     A voxel's value is the mean over the cubes that hold it; voxels outside a
     person's brain, which are 0 in all volumes, are neither replaced nor given one.
@@ -129,6 +163,8 @@ def occlusion_map(
         Fitted, of input 'volume'.
     x : Volumes of n people
         Not learned from.
+    average : float array of shape (X, Y, Z) or None
+        Fills cubes; None takes the person's mean over brain and volumes.
     seed : int
         Of the people that are drawn where there are more than ``n_people``.
     n_people : int
@@ -146,16 +182,22 @@ def occlusion_map(
     with torch.inference_mode(), exact(model.device):
         for one in which:
             batch = moved(samples.batch(np.array([one])), model.device)
-            own = _occluded(model.network, (_checked(batch[0]), *batch[1:]))
+            own = _occluded(model.network, (_checked(batch[0]), *batch[1:]), average)
             signed, size = signed + own[0], size + own[1]
     return VolumeMap(signed / len(which), size / len(which), len(which))
 
 
-def _occluded(network: Any, batch: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _occluded(
+    network: Any, batch: tuple[Any, ...], average: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return signed and size of one person, (X, Y, Z) each."""
     volumes, shape = batch[0][0], tuple(batch[0].shape[2:])
     brain = (volumes != 0).any(dim=0)
-    fill = volumes[:, brain].mean() if brain.any() else volumes.new_zeros(())
+    fill = torch.zeros_like(volumes[0])
+    if average is not None:
+        fill += torch.as_tensor(average).to(fill)
+    elif brain.any():
+        fill += volumes[:, brain].mean()
     whole = _odds(network, batch)
     signed, size, times = (np.zeros(shape) for _ in range(3))
     inside = [cube for cube in cubes(shape) if brain[cube].any()]
@@ -175,7 +217,7 @@ def _without(volumes: Tensor, brain: Tensor, cube: Cube, fill: Tensor) -> Tensor
     """Return volumes (T, X, Y, Z) in which the brain within a cube is constant."""
     left = volumes.clone()
     part = left[(slice(None), *cube)]
-    part[:, brain[cube]] = fill
+    part[:, brain[cube]] = fill[cube][brain[cube]]
     return left
 
 

@@ -20,16 +20,16 @@ METHODS = {maps.GRADIENT: "gradient x input", maps.OCCLUSION: "occlusion"}
 SIZE = "size"  # ends the label of a map of magnitudes
 MEANT = {
     maps.GRADIENT: "The slope of the log odds of the positive label at each voxel times"
-    " the voxel's value, summed over volumes",
+    " the voxel's value less that of the average person, summed over volumes",
     f"{maps.GRADIENT}{SIZE}": "The slope of the log odds of the positive label at each"
-    " voxel times the voxel's value, summed within a cube around the voxel; magnitudes,"
-    " summed over volumes",
+    " voxel times the voxel's value less that of the average person, summed within a"
+    " cube around the voxel; magnitudes, summed over volumes",
     maps.OCCLUSION: "What the log odds of the positive label lose when a cube of the"
-    " brain is replaced by the person's mean over brain and volumes; at each voxel the"
-    " mean over the cubes that hold it",
-    f"{maps.OCCLUSION}{SIZE}": "How far the log odds move when a cube of the brain is"
-    " replaced by the person's mean over brain and volumes, without direction; at each"
+    " brain is replaced by that of the average person, constant over volumes; at each"
     " voxel the mean over the cubes that hold it",
+    f"{maps.OCCLUSION}{SIZE}": "How far the log odds move when a cube of the brain is"
+    " replaced by that of the average person, constant over volumes, without direction;"
+    " at each voxel the mean over the cubes that hold it",
 }
 JOINED = "; mean over people of the test part, then over folds"
 MEMBERS = (  # of cross-fitted networks
@@ -39,7 +39,7 @@ MEMBERS = (  # of cross-fitted networks
 Arrays = dict[str, np.ndarray]
 
 
-def look(models: Sequence[Any], x: Any, seed: int) -> Arrays:
+def look(models: Sequence[Any], x: Any, learned: Any, seed: int) -> Arrays:
     """Return both maps of a fit over its test people, the mean over its networks.
 
     Parameters
@@ -47,13 +47,15 @@ def look(models: Sequence[Any], x: Any, seed: int) -> Arrays:
     models : sequence of TorchClassifier
         One, or the members of a cross-fitted model: what their own last layers say,
         before embeddings are harmonized.
-    x : Volumes
+    x, learned : Volumes
+        Of test people, and of those learned from, who give the average person.
     seed : int
     """
+    average = maps.average_person(learned, seed=seed)
     made = [
         {
-            maps.GRADIENT: maps.gradient_map(model, x),
-            maps.OCCLUSION: maps.occlusion_map(model, x, seed=seed),
+            maps.GRADIENT: maps.gradient_map(model, x, average=average),
+            maps.OCCLUSION: maps.occlusion_map(model, x, average=average, seed=seed),
         }
         for model in models
     ]
@@ -113,6 +115,7 @@ def _sidecar(
         "NumberOfPeople": _people(name, found),
         "NumberOfFolds": len(found),
         "NetworksPerFold": int(found[0]["networks"]),
+        "AveragePersonOf": f"up to {maps.N_AVERAGED} people the fold learned from",
         "SkullStripped": True,
     }
     shape = found[0][name].shape

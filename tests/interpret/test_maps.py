@@ -11,6 +11,7 @@ from torch import nn
 
 from bidsclf.errors import InputError
 from bidsclf.interpret.maps import (
+    average_person,
     cube_of,
     cubes,
     gradient_map,
@@ -162,6 +163,33 @@ def test_one_voxel_at_the_end_of_the_grid_colours_the_cubes_that_hold_it():
     )
     share = np.einsum("a,b,c->abc", along_x, along_y, along_z)
     np.testing.assert_allclose(found.signed, (3 - x.mean()) * share, atol=1e-5)
+
+
+def test_the_average_person_is_taken_away_before_and_put_in_its_place():
+    x, weight = people(), weight_of()
+    average = np.random.default_rng(5).normal(1, 0.1, SHAPE)
+    model, own = model_of(linear(weight)), (x - average) * ball()
+    found = gradient_map(model, x, average=average)
+    each = (own * weight.numpy()).sum(1)
+    np.testing.assert_allclose(found.signed, each.mean(0), atol=1e-5)
+    lost = occlusion_map(model, x, average=average).signed[7, 3, 2]
+    along_y = [np.s_[5:8, 2:5, z : z + 3] for z in (0, 2)]
+    expected = np.mean([each[(slice(None), *one)].sum((1, 2, 3)) for one in along_y])
+    np.testing.assert_allclose(lost, expected, atol=1e-4)
+    same = np.broadcast_to(average * ball(), (1, N_STEPS, *SHAPE)).astype(np.float32)
+    for make in (gradient_map, occlusion_map):
+        assert make(model, same, average=average).size.max() < 1e-5
+
+
+def test_the_average_person_is_of_those_who_have_the_voxel():
+    x = people(n=3)
+    x[0, :, 4, 3, 2] = 0
+    found = average_person(x)
+    np.testing.assert_allclose(found[4, 3, 2], x[1:, :, 4, 3, 2].mean(), rtol=1e-5)
+    inside = ball()
+    inside[4, 3, 2] = False
+    np.testing.assert_allclose(found[inside], x.mean((0, 1))[inside], rtol=1e-5)
+    assert not found[~ball()].any()
 
 
 @settings(max_examples=30)

@@ -52,6 +52,7 @@ def test_a_sidecar_says_how_the_map_was_made_and_of_how_many(tmp_path):
         "Model": "cnn3d", "Method": "occlusion", "Units": "log odds",
         "NumberOfPeople": 20, "NumberOfFolds": 2, "NetworksPerFold": 1,
         "SkullStripped": True,
+        "AveragePersonOf": "up to 50 people the fold learned from",
         "CubeVoxels": 3, "StrideVoxels": 2, "MostPeoplePerFold": 10,
         "Space": "MNI152NLin6Asym",
     }  # fmt: skip
@@ -115,7 +116,7 @@ class Model:
 def test_a_cross_fitted_model_is_the_mean_of_its_networks_and_says_so(tmp_path):
     x = np.random.default_rng(0).normal(1, 0.1, (12, 3, 5, 5, 5)).astype(np.float32)
     one, three = (
-        _maps.look([Model(w) for w in weights], x, seed=0)
+        _maps.look([Model(w) for w in weights], x, 0 * x[:2], seed=0)
         for weights in ((1.0,), (2.0, -3.0, -2.0))
     )
     middle = x[:, :, 2, 2, 2].mean()
