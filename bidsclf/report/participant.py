@@ -1,6 +1,7 @@
-"""The page of one participant: motion, signals, coverage, connectivity."""
+"""The page of one participant: motion, signals, coverage, connectivity, volumes."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bidsclf.files import status, store
+from bidsclf.files import images, status, store
 from bidsclf.files.derivatives import find_features
 from bidsclf.report import figures, page
 
@@ -35,7 +36,6 @@ def participant_page(out: Path, participant: str) -> Path:
         ``sub-01``.
     """
     files = find_features(out, participant)
-    files = files[files["suffix"] != "bold"]
     keys = [*ENTITIES, "desc"]
     named = files.assign(scan=[_name(row) for row in files[keys].to_dict("records")])
     scans = [_scan(name, rows) for name, rows in named.groupby("scan")]
@@ -54,7 +54,8 @@ def participant_page(out: Path, participant: str) -> Path:
 
 def _name(row: Mapping[str, Any]) -> str:
     pairs = [f"{key} {row[key]}" for key in ENTITIES if not pd.isna(row[key])]
-    return ", ".join([*pairs, f"cleaned by {row['desc']}"])
+    strategy = re.sub(r"grid\d+$", "", row["desc"])  # what volumes add to it
+    return ", ".join([*pairs, f"cleaned by {strategy}"])
 
 
 def _failures(out: Path, participant: str) -> list[dict[str, str]]:
@@ -78,24 +79,25 @@ def _scan(name: str, files: pd.DataFrame) -> dict[str, Any]:
     moved = store.read_table(motion) if motion else None
     kept = None if moved is None else moved["kept"].to_numpy(bool)
     series = files[files["suffix"] == "timeseries"]
+    volumes = files[files["suffix"] == "bold"]["path"]
     return {
         "name": name,
         "summary": {"scan": name}
         | {heading: measured.get(key) for key, heading in SUMMARY.items()},
-        "motion": _motion(moved, kept, series),
+        "motion": _motion(moved, kept, _sidecar(motion) if motion else {}),
         "atlases": [_atlas(files, row, kept) for row in series.to_dict("records")],
+        "volumes": [_volume(Path(path)) for path in volumes],
     }
 
 
 def _motion(
-    moved: pd.DataFrame | None, kept: np.ndarray | None, series: pd.DataFrame
+    moved: pd.DataFrame | None, kept: np.ndarray | None, sidecar: Mapping[str, Any]
 ) -> str | None:
     if moved is None or kept is None:
         return None
     fd = moved["framewise_displacement"].to_numpy(float)
     if not np.isfinite(fd).any():
         return None
-    sidecar = _sidecar(Path(series["path"].iloc[0])) if len(series) else {}
     n_dummies = int(sidecar.get("DummyScans", 0))
     return figures.motion(
         fd, kept, n_dummies=n_dummies, threshold_mm=sidecar.get("FDThreshold")
@@ -105,6 +107,36 @@ def _motion(
 def _sidecar(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = store.read_json(path.with_suffix(".json"))
     return values
+
+
+def _volume(path: Path) -> dict[str, Any]:
+    values, affine = images.read_image(path), images.grid_of(path).affine
+    sidecar = images.sidecar(path)
+    cell_mm = np.diag(affine)[:3]
+    heights_mm = affine[2, 3] + cell_mm[2] * np.arange(values.shape[3])
+    shape, edges = values.shape[1:], " by ".join(f"{mm:.1f}" for mm in cell_mm)
+    return {
+        "name": f"Volumes, {' by '.join(map(str, shape))}",
+        "sentence": f"{_picked(len(values), sidecar)}; cells of {edges} mm;"
+        f" {sidecar.get('VolumeStandardization', 'unit not said')}.",
+        "picture": figures.volumes(values, cell_mm, heights_mm),
+        "notes": [
+            note
+            for note in sidecar.get("Notes", [])
+            if not note.lower().startswith("atlas ")  # they stand with the atlas
+        ],
+        "settings": json.dumps(sidecar, indent=2, ensure_ascii=False),
+    }
+
+
+def _picked(n_taken: int, sidecar: Mapping[str, Any]) -> str:
+    n_kept = sidecar.get("NumberOfVolumesKept", n_taken)
+    how = sidecar.get("VolumePick", "all")
+    if how == "all":
+        are = "volumes that are" if n_taken > 1 else "volume that is"
+        return f"All: {n_taken} {are} kept"
+    words = {"even": "evenly spaced", "contiguous": "from the middle of the run"}
+    return f"{n_taken} of the {n_kept} volumes that are kept, {words.get(how, how)}"
 
 
 def _atlas(

@@ -9,6 +9,7 @@ from bidsclf.report.figures.scan import carpet, coverage, matrix, motion
 from bidsclf.report.figures.sites import predictability, site_map
 from bidsclf.report.figures.slices import slices
 from bidsclf.report.figures.spread import Curve, histogram, reliability, roc_band
+from bidsclf.report.figures.volumes import volumes
 
 __all__ = [
     "Course",
@@ -35,4 +36,5 @@ __all__ = [
     "site_map",
     "sizes",
     "slices",
+    "volumes",
 ]
