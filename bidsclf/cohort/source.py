@@ -101,11 +101,10 @@ def _like(config: CohortConfig, cohort: Cohort) -> CohortConfig:
         return "_".join([chosen[first], *named]) if first in chosen else None
 
     tasks = sorted({task for task in cohort.files["task"] if task})
-    size = chosen.get("grid")
     return replace(
         config,
         participant_label=(),
-        volume_size=int(size) if size else config.volume_size,
+        volume_size=config.volume_size or int(chosen.get("grid") or 0) or None,
         atlas=kind("atlas", "seg", "scale"),
         desc=kind("desc"),
         space=kind("space", "res"),

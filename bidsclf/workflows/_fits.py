@@ -27,6 +27,7 @@ from bidsclf.harmonize import make
 from bidsclf.models._base import find, prepare_key, prepared
 from bidsclf.models._harmonized import to_features
 from bidsclf.models._rows import load_rows, row_digests, save_rows
+from bidsclf.models._volumes import Volumes
 from bidsclf.screening import screen as screened
 from bidsclf.workflows import _analysis, _explain, _persons, _shared, _source
 from bidsclf.workflows._jobs import Job
@@ -52,22 +53,24 @@ def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[P
     cohort = build_cohort(out, settings)
     loaded = cohort.load(find(model).input)
     folder = _rows_of(work, model)
-    save_rows(folder, prepared(model, loaded))
+    rows = prepared(model, loaded)
+    save_rows(folder, rows)
+    read = load_rows(folder) if isinstance(rows, Volumes) else loaded  # it has digests
     if settings.source is not None:
         known = _shared.read(work)["source"]
         _source.prepare(folder, out, settings, cohort, known, model)
-    return [store.write_json(folder / DIGESTS, row_digests(loaded))]
+    return [store.write_json(folder / DIGESTS, row_digests(read))]
 
 
 def _rows_of(work: Path, model: str) -> Path:
     return work / "rows" / prepare_key(model)
 
 
-def _open_rows(work: Path, model: str) -> Any:
-    folder = _rows_of(work, model)
+def _open_rows(work: Path, job: Job) -> Any:
+    folder = _rows_of(work, job.model)
     if not (folder / DIGESTS).exists():
-        raise InputError(f"{model}: its input was not prepared; see that unit.")
-    return load_rows(folder)
+        raise InputError(f"{job.model}: its input was not prepared; see that unit.")
+    return load_rows(folder, job.cache)
 
 
 def digests_of(work: Path, model: str) -> list[str]:
@@ -94,14 +97,14 @@ def do(work: Path, analysis: Path, job: Job) -> list[Path]:
     if job.kind == "screen":
         return screen(work, analysis, job)
     if job.kind == "tensor":
-        x, shared = _open_rows(work, job.model), _shared.read(work)
+        x, shared = _open_rows(work, job), _shared.read(work)
         return _explain.keep(work, job.unit, _explain.tensor(x, job, shared))
     return permute(work, job) if job.kind == "permute" else fit(work, job)
 
 
 def fit(work: Path, job: Job) -> list[Path]:
     """Fit one model on one fold; write its bundle if it is kept, then its scores."""
-    x, shared = _open_rows(work, job.model), _shared.read(work)
+    x, shared = _open_rows(work, job), _shared.read(work)
     fold = _shared.fold_of(shared, job.number)
     unfinished = checkpoints_of(work, job.unit)
     recipe = replace(_recipe(work, job, shared), checkpoint=unfinished)
@@ -185,7 +188,7 @@ def _context(
     """Return what a bundle says of the people and features behind it."""
     described = shared["described"][find(job.model).input]
     digests = None
-    if "regions" in described:
+    if "shape" in described:
         digests = digests_of(work, job.model)
     learned = np.concatenate([fold.train, fold.valid])
     return {
@@ -214,7 +217,7 @@ def scores_of(work: Path, unit: str) -> Path:
 
 def permute(work: Path, job: Job) -> list[Path]:
     """Fit a fold again for each permutation of the labels; keep the scores."""
-    x, shared = _open_rows(work, job.model), _shared.read(work)
+    x, shared = _open_rows(work, job), _shared.read(work)
     fold = _shared.fold_of(shared, job.number)
     scores = permute_fold(
         x,
@@ -239,7 +242,7 @@ def null_of(work: Path, unit: str) -> Path:
 def screen(work: Path, analysis: Path, job: Job) -> list[Path]:
     """Measure how well an input tells sites apart, before and after harmonization."""
     shared = _shared.read(work)
-    x = to_features(_open_rows(work, job.model))
+    x = to_features(_open_rows(work, job))
     how = _shared.harmonize_of(shared)
     maker = partial(make, how, shared["missing"]) if how.method != "none" else None
     people = store.read_table(analysis / "traits.tsv", text=_analysis.TEXT)

@@ -24,7 +24,6 @@ from bidsclf.workflows import (
 from bidsclf.workflows.interfaces import GroupPage, Merge, Places, Prepare, Table, Work
 from bidsclf.workflows.plugins import nipype
 
-FIT_GB = 1.0  # a fit reads its rows from a memory map; ours
 COPIES = 6  # of float64 features that harmonization holds at once; ours, on 603 people
 
 
@@ -127,7 +126,7 @@ def _prepare_node(run: _run.Run, place: Place, unit: str, model: str) -> nipype.
         work=str(place.work),
         out=str(place.seam),
     )
-    return plugins.node(run.config.run, shell, unit, FIT_GB)
+    return plugins.node(run.config.run, shell, unit, _jobs.FIT_GB)
 
 
 def _job_node(run: _run.Run, place: Place, job: _jobs.Job) -> nipype.Node:
@@ -140,7 +139,8 @@ def _job_node(run: _run.Run, place: Place, job: _jobs.Job) -> nipype.Node:
         use_gpu=job.device == "cuda",
     )
     is_heavy = job.kind == "screen" or is_harmonized(job.model, run.config.harmonize)
-    gb = FIT_GB + (COPIES * place.row_gb if is_heavy else 0)
+    gb = _jobs.FIT_GB + (COPIES * place.row_gb if is_heavy else 0)
+    gb += job.cache / 1e9 if find(job.model).input == "volume" else 0
     return plugins.node(run.config.run, shell, job.unit, gb)
 
 
@@ -148,7 +148,7 @@ def identical(place: Place, jobs: list[_jobs.Job]) -> list[str]:
     """Return a note a group of people whose brain features are the same."""
     shared, notes = _shared.read(place.work), []
     for model in dict.fromkeys(job.model for job in jobs):
-        if "regions" in shared["described"][find(model).input]:
+        if "shape" in shared["described"][find(model).input]:
             digests = _fits.digests_of(place.work, model)
             notes += _persons.identical(shared, digests) if digests else []
     return list(dict.fromkeys(notes))
@@ -238,7 +238,7 @@ def _make_tables(run: _run.Run, place: Place, done: list[_jobs.Job]) -> dict[str
             jobs=done,
         )
         shell = Table(unit=unit, notes=str(place.notes), job=asdict(job))
-        graph.add_nodes([plugins.node(run.config.run, shell, unit, FIT_GB)])
+        graph.add_nodes([plugins.node(run.config.run, shell, unit, _jobs.FIT_GB)])
     plugins.execute(
         graph, run.config.run, crashes=run.folder, preload=[_tables.__name__]
     )
@@ -274,7 +274,7 @@ def alone(
     place.notes.mkdir(parents=True, exist_ok=True)
     _forget(place, [unit])
     graph = nipype.Workflow(unit, base_dir=os.fspath(place.work))
-    graph.add_nodes([plugins.node(run.config.run, shell, unit, FIT_GB)])
+    graph.add_nodes([plugins.node(run.config.run, shell, unit, _jobs.FIT_GB)])
     settings = replace(run.config.run, nprocs=1, nipype_plugin_file=None)
     plugins.execute(graph, settings, crashes=run.folder)
     ended = _run.collect([unit], place.notes, run.folder, is_report=is_report)

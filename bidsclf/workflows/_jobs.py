@@ -1,15 +1,19 @@
 """What is to be done: a job a fit, a permuted fit, a screening."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bidsclf.config import Config, HarmonizeConfig
+from bidsclf.config import Config, HarmonizeConfig, RunConfig
 from bidsclf.crossval import N_PARTS, is_crossfitted, is_harmonized, names_of
 from bidsclf.folds import Fold
 from bidsclf.models._base import find, prepare_key
+from bidsclf.models._chunks import CACHE
 from bidsclf.models._device import device_of
 from bidsclf.workflows import _analysis
+
+FIT_GB = 1.0  # a fit reads its rows from a disk; ours
+LEAST = 2**26  # bytes of images kept however little memory there is; ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class Job:
         Folder of the fitted model; empty where it is not kept.
     members : int
         Networks of a model whose embeddings are harmonized; 0 of any other.
+    cache : int
+        Bytes of images that may be kept in memory.
     """
 
     unit: str
@@ -42,6 +48,7 @@ class Job:
     device: str = "cpu"
     bundle: str = ""
     members: int = 0
+    cache: int = CACHE
 
     @property
     def is_test(self) -> bool:
@@ -78,7 +85,23 @@ def plan(config: Config, folds: list[Fold], *, is_screened: bool) -> list[Job]:
             for job in jobs
             if job.is_test and folds[job.number].repeat == 1
         ]
-    return jobs
+    return [replace(job, cache=cache_of(config.run)) for job in jobs]
+
+
+def cache_of(settings: RunConfig) -> int:
+    """Return how many bytes of images a process may keep: its share of ``--mem``.
+
+    What a fit needs beside comes first; a little is always kept, since what is in
+    nobody's memory is read again and again.
+
+    Examples
+    --------
+    >>> cache_of(RunConfig(mem_gb=9, nprocs=2)) / 1e9
+    3.5
+    """
+    if settings.mem_gb is None:
+        return CACHE
+    return max(LEAST, int((settings.mem_gb / settings.nprocs - FIT_GB) * 1e9))
 
 
 def _screenings(config: Config) -> list[Job]:

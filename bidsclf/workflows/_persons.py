@@ -41,7 +41,7 @@ def feature_digests(loaded: Any, described: Mapping[str, Any]) -> list[str] | No
     described : mapping
         ``Cohort.describe`` of the same input.
     """
-    return row_digests(loaded) if "regions" in described else None
+    return row_digests(loaded) if "shape" in described else None
 
 
 def training(

@@ -186,8 +186,7 @@ def _like(
 ) -> CohortConfig:
     """Read the features that the model knows, unless others are asked for.
 
-    Runs are joined, and covariates read, as the model's were: nobody can ask
-    otherwise. The target is not read, so it may be among the covariates.
+    Runs are joined, and covariates read, as the model's were; no target is read.
     """
     names, feature = ("atlas", "desc", "space"), context["feature"]
     unsaid = {name: feature.get(name) for name in names if not getattr(config, name)}
@@ -197,6 +196,7 @@ def _like(
         **unsaid,
         runs=context.get("runs", config.runs),
         resample_tr_s=feature.get("resample_tr_s"),
+        volume_size=config.volume_size or int(feature.get("grid") or 0) or None,
         covariates=fitted.covariates,
         target="" if config.target.lower() in named else config.target,
     )

@@ -1,0 +1,118 @@
+"""A study of images alone, from the cohort to predictions for new people."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bidsclf.config import AnalysisConfig, CohortConfig, Config, FoldConfig, RunConfig
+from bidsclf.errors import InputError
+from bidsclf.files import store
+from bidsclf.folds import Fold
+from bidsclf.models._chunks import CACHE, FILE
+from bidsclf.workflows._jobs import cache_of, plan
+from bidsclf.workflows.group import run_group
+from bidsclf.workflows.predict import run_predict
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
+N = 16
+SMALL = (
+    "width=4", "n_steps=4", "n_epochs=2", "batch_size=8", "n_hidden=4"
+)  # fmt: skip
+
+
+def add(out, label, y, size=8):
+    folder = out / f"sub-{label}" / "func"
+    folder.mkdir(parents=True)
+    values = np.random.default_rng(int(label)).normal(size=(size, size, size, 5))
+    values[:4] += y
+    stem = f"sub-{label}_task-rest_space-MNI_desc-simplegrid{size}_bold"
+    affine = np.diag([20.0, 20.0, 20.0, 1.0])
+    nib.save(
+        nib.Nifti1Image(values.astype(np.float32), affine), folder / f"{stem}.nii.gz"
+    )
+    said = {"Strategy": "simple", "RepetitionTime": 2.0, "GridSize": [size] * 3}
+    (folder / f"{stem}.json").write_text(json.dumps(said))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study")
+    y = np.tile([0, 1], N // 2)
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{at:02d}" for at in range(N)],
+            "diagnosis": np.where(y, "autism", "control"),
+            "site": "NYU",
+        }
+    )
+    table.to_csv(out / "participants.tsv", sep="\t", index=False)
+    for at in range(N):
+        add(out, f"{at:02d}", y[at])
+    store.write_json(
+        out / "dataset_description.json",
+        {
+            "Name": "x", "BIDSVersion": "1.9.0", "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "bidsclf"}],
+        },
+    )  # fmt: skip
+    return out
+
+
+def config_of(out, level="group", **more):
+    analysis = AnalysisConfig(
+        models=("cnn3d",),
+        settings=tuple(f"cnn3d:{one}" for one in SMALL if "hidden" not in one),
+        n_bootstrap=100,
+        device="cpu",
+        analysis_id="images",
+    )
+    fields = {
+        "bids_dir": out,
+        "output_dir": out,
+        "level": level,
+        "folds": FoldConfig(n_folds=2),
+        "analysis": analysis,
+    }
+    return Config(**(fields | more))
+
+
+def test_images_alone_are_learned_from_and_predicted(study, tmp_path):
+    work = tmp_path / "work"
+    config = config_of(study, run=RunConfig(work_dir=work, mem_gb=1.1))
+    assert run_group(config) == 0
+    analysis = study / "derivatives" / "images"
+    assert len(store.read_table(analysis / "predictions.tsv")) == N
+    stored = list(work.rglob(FILE))
+    assert len(stored) == 1
+    model = analysis / "models" / "cnn3d" / "final"
+    described = store.read_json(model / "model.json")["context"]
+    assert described["feature"]["shape"] == [None, 8, 8, 8]
+    assert all(len(one["digest"]) == 64 for one in described["training"])
+    new = tmp_path / "new"
+    add(new, "77", 1)
+    add(new, "78", 0, size=8)
+    asked = config_of(study, "predict", bids_dir=new, output_dir=new, model=model)
+    assert run_predict(asked) == 0
+    told = store.read_table(next(new.rglob("predictions.tsv")), text=["participant_id"])
+    assert told["participant_id"].tolist() == ["sub-77", "sub-78"]
+    assert told["score"].between(0, 1).all()
+    other = tmp_path / "other"
+    add(other, "79", 1, size=9)
+    asked = config_of(study, "predict", bids_dir=other, output_dir=other, model=model)
+    with pytest.raises(InputError, match=r"shape \[None, 8, 8, 8\] against \[None, 9"):
+        run_predict(
+            Config(**{f: getattr(asked, f) for f in asked.__dataclass_fields__}
+                   | {"cohort": CohortConfig(volume_size=9)})
+        )  # fmt: skip
+
+
+def test_memory_is_shared_by_processes_at_once(tmp_path):
+    config = config_of(tmp_path, run=RunConfig(mem_gb=8, nprocs=2))
+    fold = Fold(1, 1, np.arange(4), np.arange(0), np.arange(4, 6))
+    jobs = plan(config, [fold, fold], is_screened=False)
+    assert [job.cache for job in jobs] == [3 * 10**9] * 2
+    assert cache_of(RunConfig()) == CACHE
+    assert cache_of(RunConfig(mem_gb=0.5)) == 2**26
