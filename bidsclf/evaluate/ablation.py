@@ -5,10 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from bidsclf.errors import InputError
-from bidsclf.evaluate._predictions import check, pool
+from bidsclf.evaluate._predictions import check
 from bidsclf.evaluate.measures import THRESHOLD
-from bidsclf.evaluate.resampling import stratified_counts
 
 MEASURES = ("accuracy", "sensitivity", "specificity")
 COLUMNS = ("model", "fold", "n", "n_positive", *MEASURES, "identity")
@@ -121,59 +119,56 @@ def _summaries(model: str, rows: pd.DataFrame, folds: pd.DataFrame) -> list[dict
     ]
 
 
-def chosen_again(
-    predictions: pd.DataFrame,
-    models: Sequence[str],
-    *,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
+def chosen_elsewhere(
+    table: pd.DataFrame, models: Sequence[str]
 ) -> tuple[float, dict[str, float]]:
-    """Return what choosing the best of some models is worth, and how sure that is.
+    """Return what choosing the best of some models is worth, and which it is.
 
-    The best of several on the same people is too good: part of it is luck. People are
-    drawn with replacement within each class, the model with the highest accuracy among
-    them is chosen, and its accuracy among those not drawn is taken. It errs a little on
-    the strict side: luck in those drawn is bad luck in the others.
+    The best of several on the same people is too good: part of it is luck. For each
+    fold the model with the highest mean accuracy in the other folds of its repeat is
+    chosen, and its accuracy in this fold is taken; models that tie count equally. Of
+    models that guess it is right on average, and about as uncertain as one accuracy.
 
     Parameters
     ----------
-    predictions : DataFrame
-        Rows of predictions.tsv; a person's score is the mean over repeats.
+    table : DataFrame
+        Rows of ``ablation_table``.
     models : sequence of str
         Those that were compared.
-    n_bootstrap, seed : int
 
     Returns
     -------
     accuracy : float
-        Mean over draws of the chosen model's accuracy among people not drawn.
+        Mean over folds; NaN where no repeat has two folds, as under the bootstrap.
     chosen : {model: float}
-        Share of draws in which each was chosen.
-
-    Raises
-    ------
-    InputError
-        No draw leaves anyone out.
+        Share of folds for which each was chosen.
 
     References
     ----------
     Tsamardinos, Greasidou & Borboudakis (2018), Machine Learning 107(12), 1895-1922,
-    doi:10.1007/s10994-018-5714-4 (BBC-CV). Departure: classes keep their sizes.
+    doi:10.1007/s10994-018-5714-4, on the bias. Departure: they choose on bootstrap
+    draws of people; folds are used since classes are balanced in each of them, where
+    draws make a model that says one class in each fold look worse than a coin.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"model": ["a-x"] * 2 + ["a-y"] * 2, "fold": list("1212")})
+    >>> chosen_elsewhere(table.assign(accuracy=[0.9, 0.5, 0.6, 0.6]), ["a-x", "a-y"])
+    (0.55, {'a-x': 0.5, 'a-y': 0.5})
     """
-    rows = pool(predictions[predictions["model"].isin(models)])
-    rows = rows.assign(right=(rows["score"] >= THRESHOLD) == (rows["truth"] == 1))
-    wide = rows.pivot_table(index="participant_id", columns="model", values="right")
-    right = wide[list(models)].dropna().astype(float)
-    truth = rows.drop_duplicates("participant_id").set_index("participant_id")["truth"]
-    counts = stratified_counts(
-        truth.loc[right.index].to_numpy(int), n_bootstrap=n_bootstrap, seed=seed
-    )
-    best = np.argmax(counts @ right.to_numpy(), axis=1)
-    is_left = (counts == 0).astype(float)
-    n_left = is_left.sum(axis=1)
-    if not n_left.any():
-        raise InputError(f"{len(right)} people; no draw of them leaves anyone out.")
-    won = (is_left @ right.to_numpy())[np.arange(len(best)), best]
-    shares = np.bincount(best, minlength=len(models)) / len(best)
-    accuracy = float((won[n_left > 0] / n_left[n_left > 0]).mean())
-    return accuracy, dict(zip(models, shares.tolist(), strict=True))
+    folds = table[~table["fold"].isin((MEAN, SD))]
+    wide = folds.pivot_table(index="fold", columns="model", values="accuracy")
+    wide = wide[list(models)].dropna()
+    repeats = pd.Series([name.rpartition("/")[0] for name in wide.index], wide.index)
+    worth, chosen = [], []
+    for fold in wide.index:
+        others = wide[repeats == repeats[fold]].drop(fold)
+        if len(others):
+            means = others.mean()
+            is_best = means > means.max() - EXACT
+            worth.append(wide.loc[fold, is_best].mean())
+            chosen.append(is_best / is_best.sum())
+    if not worth:
+        return float("nan"), dict.fromkeys(models, float("nan"))
+    shares = pd.concat(chosen, axis=1).mean(axis=1)
+    return float(np.mean(worth)), {model: float(shares[model]) for model in models}

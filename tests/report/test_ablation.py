@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bidsclf.evaluate.ablation import ablation_table, chosen_again
+from bidsclf.evaluate.ablation import ablation_table, chosen_elsewhere
 from bidsclf.files import store
 from bidsclf.report import ablation, figures
 from bidsclf.report.group import group_page
@@ -58,8 +58,9 @@ def test_the_page_says_what_the_best_is_worth(own_study, undrawn):
     page = group_page(own_study).read_text(encoding="utf-8")
     rows = store.read_table(own_study / "predictions.tsv")
     members = ["fc-svm", "fc-logistic"]
-    worth, chosen = chosen_again(rows, members, n_bootstrap=1000, seed=0)
-    means = store.read_table(own_study / "ablation.tsv").query("fold == 'mean'")
+    table = store.read_table(own_study / "ablation.tsv")
+    worth, chosen = chosen_elsewhere(table, members)
+    means = table.query("fold == 'mean'")
     best = means.set_index("model")["accuracy"]
     assert best.idxmax() == "fc-svm"
     assert "Ablation: the members of fc" in page
@@ -67,12 +68,31 @@ def test_the_page_says_what_the_best_is_worth(own_study, undrawn):
         f"Best of 2: fc-svm, right for {100 * best.max():.0f} %; allowing for the"
         f" choice, {100 * worth:.0f} %" in page
     )
-    assert f"in {100 * chosen['fc-svm']:.0f} % of which fc-svm was chosen" in page
+    assert f"in {100 * chosen['fc-svm']:.0f} % of folds it was fc-svm" in page
     truth = rows.drop_duplicates("participant_id")["truth"]
     share = 100 * max(truth.mean(), 1 - truth.mean())
     larger = "autism" if truth.mean() > 0.5 else "control"
     assert f"naming everyone “{larger}”, {share:.0f} %" in page
     assert "Beside the numbers of the paper" not in page
+
+
+def test_members_that_tie_are_counted(own_study, undrawn):
+    analysis = with_networks(own_study)
+    table = analysis.tables["ablation"]
+    table["accuracy"] = 0.5
+    (told,) = ablation.ablation(analysis)
+    assert "resnet3d-a-bilstm and 7 that tie, right for 50 %" in told["headline"]
+    assert "for the choice, 50 %;" in told["headline"]
+
+
+def test_a_bootstrap_allows_for_no_choice(own_study, undrawn):
+    analysis = with_networks(own_study)
+    table = analysis.tables["ablation"]
+    is_fold = ~table["fold"].isin(("mean", "sd"))
+    table.loc[is_fold, "fold"] = table.loc[is_fold, "fold"] + "/1"
+    (told,) = ablation.ablation(analysis)
+    assert "allowing for" not in told["headline"]
+    assert "nan" not in " ".join([told["headline"], *told["sentences"]])
 
 
 def test_the_eight_networks_stand_as_in_figures_1_to_4(own_study, monkeypatch):
