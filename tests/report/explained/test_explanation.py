@@ -13,7 +13,7 @@ from bidsclf.report.explanation import NAME, explanation_page, is_told
 from bidsclf.report.group import group_page
 from bidsclf.report.tables import EXPLAINED, read_analysis
 
-TABLES = sorted(set(EXPLAINED) - {"source"})
+TABLES = sorted(set(EXPLAINED) - {"source", "ablation"})  # told on other pages
 
 
 def cells(rows, column):
