@@ -18,7 +18,7 @@ from bidsclf.models._blocks import (
     unfold,
     volume_variant,
 )
-from bidsclf.models._stem import LeanStem
+from bidsclf.models._stem import AT_ONCE, LeanStem
 
 DEPTHS = {"a": (1, 1, 1, 1), "b": (2, 2, 2, 2), "c": (3, 4, 6, 3), "d": (3, 4, 6, 3)}
 
@@ -76,6 +76,8 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (V, width, X / 4, Y / 4, Z / 4)."""
+        if len(x) <= AT_ONCE:  # little memory in any case
+            return self.plain(x)
         is_mixed = torch.is_autocast_enabled(x.device.type)
         if x.is_cuda or x.requires_grad or is_mixed or not self.bn1.training:
             return recomputed(self, x, self.plain)
