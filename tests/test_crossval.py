@@ -270,7 +270,8 @@ def test_models_that_share_their_rows_share_a_folder():
     keys = {name: _base.prepare_key(name) for name in _base.variants()}
     assert keys["fc-svm"] == keys["fc-logistic"]
     assert keys["fc-svm-tangent"] != keys["fc-svm-logeuclidean"]
-    assert len(set(keys.values())) == 8
+    assert keys["cnn3d"] == keys["cnnlstm"] != keys["meanmlp"]
+    assert len(set(keys.values())) == 9
     assert all(key.replace("-", "").isalnum() for key in keys.values())
 
 
