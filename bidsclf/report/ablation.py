@@ -36,6 +36,11 @@ def ablation(analysis: Analysis) -> list[dict[str, Any]] | None:
     table = analysis.table("ablation")
     if table is None:
         return None
+    table = table.dropna(subset=["model", "fold", "accuracy"])
+    whole = set(select(table, fold=MEAN)["model"]) & set(
+        analysis.tables["predictions"]["model"]
+    )
+    table = table[table["model"].isin(whole)]
     papers = store.read_json(PAPERS)
     told = [
         _section(analysis, table, family, papers.get(family, {}))
@@ -49,7 +54,7 @@ def _section(
 ) -> dict[str, Any]:
     members = families_of(table["model"])[family]
     means = select(table, fold=MEAN).set_index("model").loc[list(members)]
-    spread = select(table, fold=SD).set_index("model").loc[list(members)]
+    spread = select(table, fold=SD).set_index("model").reindex(list(members))
     panels = _panels(family, members, paper.get("groups", {}))
     headline, sentences = _answer(analysis, table, means, spread)
     folds = dict(_folds(table, means, panels))
@@ -92,7 +97,7 @@ def _answer(
     accuracy = means["accuracy"]
     best, mean = str(accuracy.idxmax()), accuracy.max()
     n_tied = int((accuracy > mean - EXACT).sum()) - 1
-    n_folds = len(select(table, model=best)) - 2  # less mean and sd
+    n_folds = int((~select(table, model=best)["fold"].isin((MEAN, SD))).sum())
     worth, chosen = chosen_elsewhere(table, list(means.index))
     truth = analysis.tables["predictions"].drop_duplicates("participant_id")["truth"]
     name = f"{best} and {n_tied} that tie" if n_tied else best

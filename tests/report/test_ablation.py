@@ -167,6 +167,22 @@ def test_too_many_folds_are_not_drawn_one_by_one(own_study, undrawn):
     )
 
 
+@pytest.mark.parametrize("damage", ["no numbers", "no means", "no sd", "empty"])
+def test_a_table_with_holes_breaks_no_page(own_study, undrawn, damage):
+    with_models(own_study, {"meanmlp": "fc-logistic"})
+    path = own_study / "ablation.tsv"
+    rows = store.read_table(path)
+    left = {
+        "no numbers": rows.assign(accuracy="x"),
+        "no means": rows[rows["fold"] != "mean"],
+        "no sd": rows[rows["fold"] != "sd"],
+        "empty": rows.head(0),
+    }
+    store.write_table(path, left[damage])
+    page = group_page(own_study).read_text(encoding="utf-8")
+    assert ("Ablation" in page) == (damage == "no sd")
+
+
 def test_a_damaged_table_is_named_and_the_page_stands(own_study, undrawn):
     (own_study / "ablation.tsv").write_text("model\tfold\nfc-svm\t1\n")
     page = group_page(own_study).read_text(encoding="utf-8")
