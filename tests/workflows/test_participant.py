@@ -19,7 +19,7 @@ from bidsclf.config import (
 from bidsclf.errors import ConfigError, InputError, NothingMatched, Terminated
 from bidsclf.files import derivatives, status, store
 from bidsclf.workflows import _run, _scans, plugins
-from bidsclf.workflows.participant import run_participant
+from bidsclf.workflows.participant import SCAN_GB, run_participant, scan_gb
 
 
 @pytest.fixture
@@ -180,6 +180,14 @@ def test_volumes_come_beside_series_or_alone_and_none_is_replaced_unasked(config
     assert nib.load(path).shape[3] == 5
     assert run_participant(with_volumes(config, size=16)) == 0
     assert len(list(out.glob("sub-01/func/*_bold.nii.gz"))) == 2
+
+
+def test_memory_is_asked_for_as_cells_and_volumes_are_held(config):
+    assert scan_gb(config.extract) == SCAN_GB
+    few, many = (with_volumes(config, size=34, length=n).extract for n in (20, 0))
+    cells_gb = 34**3 * 4e-9
+    assert scan_gb(few) == pytest.approx(SCAN_GB + cells_gb * (600 + 30))
+    assert scan_gb(many) == pytest.approx(SCAN_GB + cells_gb * (600 + 1800))
 
 
 def test_a_dry_run_names_the_volumes(config, capsys):
