@@ -177,8 +177,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--omp-nthreads", "N", "threads a process"),
             Option("--mem", "SIZE", "memory that processes at once share, such as 8G or"
                    " 8000M; a bare number is MB. Fewer run at once, by estimates of"
-                   " 0.5 GB a scan (more with volumes) and 1 GB a fit; with one process it"
-                   " changes nothing",
+                   " 0.5 GB a scan (more with volumes) and 1 GB a fit; with one process"
+                   " it changes nothing",
                    aliases=("--mem-mb",)),
             Option("--nipype-plugin-file", "YAML", "nipype plugin and its arguments,"
                    " for a cluster"),
