@@ -139,7 +139,7 @@ def test_a_score_of_another_name_and_settings_out_of_range_are_refused_at_once()
         classifier(gain=-1)
     with pytest.raises(ConfigError, match="batch_size is 0"):
         classifier(batch_size=0)
-    with pytest.raises(ConfigError, match=r"dropout is 1\.0; it takes at least 0 and less"):
+    with pytest.raises(ConfigError, match=r"dropout is 1\.0; it takes at least 0"):
         classifier(MeanMLP, dropout=1.0)
 
 
