@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -442,3 +443,33 @@ def test_memory_stays_below_one_scan(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 24**3 * n * 4
+
+
+@pytest.mark.slow
+def test_the_group_level_learns_from_these_images(tmp_path):
+    """Patients' scans have a bright corner; dx 1 is a patient."""
+    for number in range(32):
+        orig, site = scan(number, (8, 8, 8), 10), ("NYU", "KKI")[number // 2 % 2]
+        mask, is_patient = np.ones((8, 8, 8), np.uint8), number % 2
+        orig[:4, :4, :4] += 40 * is_patient
+        path = tmp_path / "in" / site / f"{number:02d}.mat"
+        write_mat(path, orig, mask=mask, dx=[[2.0 - is_patient]])
+    out, less = tmp_path / "out", ["--n-folds=2", "--n-bootstrap=100"]
+    assert converted(tmp_path / "in", out, *SITES) == 0
+    settings = ["n_epochs=8", "learning_rate=3e-3", "batch_size=4", "width=4",
+                "n_steps=4", "dropout=0"]  # fmt: skip
+    run = [sys.executable, Path(__file__).parents[2] / "run.py", out, out, "group"]
+    words = [f"cnn3d:{setting}" for setting in settings]
+    ended = subprocess.run(
+        [*run, *less, "--models", "cnn3d", "--model-settings", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert ended.returncode == 0, ended.stderr
+    made = out / "derivatives" / "main"
+    assert (made / "report.html").exists()
+    table = store.read_table(made / "metrics.tsv")
+    pooled = table.query("metric == 'auc' and scope == 'pooled' and method == 'delong'")
+    assert pooled.set_index("model").at["cnn3d", "estimate"] > 0.8
