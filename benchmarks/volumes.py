@@ -1,4 +1,4 @@
-"""Networks of volumes: the speed of time folded into the batch.
+"""Networks of volumes: time folded into the batch, reading from a disk, and memory.
 
 loop: samples a second of training steps (forward, backward, optimizer) of
    resnet3d-b-bilstm on 20 volumes of 34 x 34 x 34, with time folded into the batch,
@@ -9,14 +9,26 @@ loop: samples a second of training steps (forward, backward, optimizer) of
    multipliers busy: the line on products says what no network can pass. Folding pays
    where a step of the loop is small: at batches of 1 and 2, or on a GPU.
 
+streaming: whole epochs of resnet3d-a-bilstm from the HDF5 store and from memory, which
+   take turns: the same network, samples and batches, one process of one thread. The
+   store keeps nothing (``kept``: all that may be kept, read before); the system is
+   told to forget the file before each epoch, so that it is read from the disk.
+memory: the most memory of a process that stores --people people of 20 volumes of
+   34 x 34 x 34, and of one that fits resnet3d-a-bilstm to them for an epoch, a tenth
+   of them watching. The store goes to --folder, and is removed.
+
     OMP_NUM_THREADS=1 python benchmarks/volumes.py
 """
 
 import argparse
 import os
+import resource
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +36,8 @@ import numpy as np
 NAME, SIZE, N_STEPS = "resnet3d-b-bilstm", 34, 20
 BATCHES = (1, 2, 8, 32)  # the last is the variant's own
 FASTER = 2.0  # the aim, times a loop
+READ, N_READ, COSTS = "resnet3d-a-bilstm", 64, 1.15  # people, and the aim, times memory
+MOST_GB = 1.5  # the aim
 
 
 def verdict(passed: bool, text: str) -> bool:
@@ -134,9 +148,126 @@ def ceiling(network: Any) -> float:
     return 1024**3 / min(times) / (N_STEPS * sum(products))
 
 
+class Made:
+    """Random images, made one at a time."""
+
+    def __init__(self, n: int) -> None:
+        self.shapes = [(N_STEPS, SIZE, SIZE, SIZE)] * n
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, at: int) -> np.ndarray:
+        rng = np.random.default_rng(at)
+        return rng.standard_normal(self.shapes[at], np.float32) + 0.1 * (at % 2)
+
+
+def streaming(given: argparse.Namespace) -> bool:
+    """Return whether an epoch from the store costs little more than from memory."""
+    import torch
+
+    from bidsclf.models._base import find
+    from bidsclf.models._loop import learn
+    from bidsclf.models._rows import load_rows, save_rows
+    from bidsclf.models._training import Part
+    from bidsclf.models._volumes import Volumes
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = find(READ).make(n_epochs=1)
+    network = model.make(SIZE, **model.settings)
+    y, weight = np.arange(N_READ) % 2, np.ones(N_READ)
+    with tempfile.TemporaryDirectory(dir=given.folder) as made:
+        folder = Path(made)
+        save_rows(folder, Volumes.of(Made(N_READ)))
+        held = load_rows(folder)
+        sources = {
+            "memory": Volumes.of(list(held)),
+            "store": load_rows(folder, 0),
+            "kept": load_rows(folder, 2**30),
+        }
+        took: dict[str, list[float]] = {name: [] for name in sources}
+        for _ in range(given.rounds + 1):  # the first is not counted
+            for name, rows in sources.items():
+                _forget(next(folder.iterdir()))
+                start = time.perf_counter()
+                learn(network, Part(network.samples(rows), y, weight), model.training)
+                took[name].append(time.perf_counter() - start)
+    memory = np.array(took["memory"][1:])
+    for name, times in took.items():
+        ratio = np.median(np.array(times[1:]) / memory)
+        print(f"{name:8} {N_READ / np.median(times[1:]):6.2f} people/s  {ratio:.3f} x")
+    ratio = float(np.median(np.array(took["store"][1:]) / memory))
+    text = f"an epoch from the store takes {ratio:.3f} x one from memory, aim {COSTS} x"
+    return verdict(ratio <= COSTS, text)
+
+
+def _forget(path: Path) -> None:
+    """Let the system drop what it keeps of a file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def memory(given: argparse.Namespace) -> bool:
+    """Return whether processes that store and fit many people stay small."""
+    passed = []
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        for step in (store, epoch):
+            code = (
+                f"import volumes; volumes.{step.__name__}({folder!r}, {given.people})"
+            )
+            subprocess.run(
+                [sys.executable, "-c", code], check=True, cwd=Path(__file__).parent
+            )
+        n_bytes = sum(path.stat().st_size for path in Path(folder).iterdir())
+        told = [float(line) for line in Path(folder, "told").read_text().split()]
+    for name, peak in zip(("storing", "an epoch of fitting"), told, strict=True):
+        text = (
+            f"{name} {given.people} people ({n_bytes / 1e9:.1f} GB on the disk) takes"
+            f" {peak:.2f} GB of memory, aim below {MOST_GB}"
+        )
+        passed.append(verdict(peak < MOST_GB, text))
+    return all(passed)
+
+
+def store(folder: str, n: int) -> None:
+    """Store people, and note the most memory this process had."""
+    from bidsclf.models._rows import save_rows
+    from bidsclf.models._volumes import Volumes
+
+    start = time.perf_counter()
+    save_rows(Path(folder), Volumes.of(Made(n)))  # type: ignore[arg-type]
+    _note(folder, f"stored in {time.perf_counter() - start:.0f} s")
+
+
+def epoch(folder: str, n: int) -> None:
+    """Fit for an epoch, and note the most memory this process had."""
+    import torch
+
+    from bidsclf.models._base import find
+    from bidsclf.models._rows import load_rows
+
+    torch.set_num_threads(1)
+    rows, y, few = load_rows(Path(folder)), np.arange(n) % 2, max(2, n // 10)
+    model = find(READ).make(n_epochs=1)
+    start = time.perf_counter()
+    model.fit(rows[np.arange(few, n)], y[few:], (rows[np.arange(few)], y[:few]))
+    _note(folder, f"fitted in {time.perf_counter() - start:.0f} s")
+
+
+def _note(folder: str, what: str) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"{what}, at most {peak:.2f} GB", flush=True)
+    with Path(folder, "told").open("a") as file:
+        file.write(f"{peak}\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--people", type=int, default=4000, help="of the part memory")
+    parser.add_argument("--folder", type=Path, help="on a disk with 14 GB to spare")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     given = parser.parse_args()
     print(f"python {' '.join(sys.argv)}")
@@ -145,7 +276,11 @@ def main() -> int:
     return 0 if all(passed) else 1
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {"loop": loop}
+PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "loop": loop,
+    "streaming": streaming,
+    "memory": memory,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -247,7 +247,7 @@ class TorchClassifier:
         """Return what a part of the network says of samples, on the CPU."""
         self.network.eval()
         times = getattr(samples, "evaluated", EVALUATED)
-        said, size = [], times * self.training.batch_size
+        said, size = [], max(1, int(times * self.training.batch_size))
         with torch.inference_mode(), exact(self.device):
             for start in range(0, len(samples), size):
                 which = np.arange(start, min(start + size, len(samples)))

@@ -9,7 +9,7 @@ from bidsclf.errors import ConfigError, InputError
 from bidsclf.models._volumes import Volumes
 
 PICKS = ("even", "middle", "crops")
-SPAN = 2**28  # bytes of images whose samples an epoch mixes; ours
+SPAN = 2**29  # bytes of images whose samples an epoch mixes; ours
 
 
 class VolumeDataset(Dataset[Tensor]):
@@ -46,8 +46,9 @@ class Crops(VolumeDataset):
         Row of ``volumes``.
     start : int array of shape (n_samples,)
         First volume, where volumes follow one another.
-    evaluated : int
-        Times ``batch_size`` that a batch without gradient holds: images are large.
+    evaluated : float
+        Times ``batch_size`` that a batch without gradient holds: images are large,
+        and their first maps larger.
 
     Raises
     ------
@@ -55,7 +56,7 @@ class Crops(VolumeDataset):
         A person has fewer than ``n_steps`` volumes; the message counts them.
     """
 
-    evaluated = 1
+    evaluated = 0.25
 
     def __init__(self, volumes: Volumes, n_steps: int, pick: str = "even") -> None:
         super().__init__(volumes)

@@ -174,7 +174,7 @@ class _Loop:
         """Go through samples once and return the measures."""
         self.network.train(is_training)
         times = 1 if is_training else getattr(side.samples, "evaluated", EVALUATED)
-        size = self.training.batch_size * times
+        size = max(1, int(self.training.batch_size * times))
         person = torch.from_numpy(side.samples.person[which]).to(self.device)
         y, weight = side.y[person], side.weight[person]
         seen: list[Losses] = []

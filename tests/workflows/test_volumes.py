@@ -113,6 +113,6 @@ def test_memory_is_shared_by_processes_at_once(tmp_path):
     config = config_of(tmp_path, run=RunConfig(mem_gb=8, nprocs=2))
     fold = Fold(1, 1, np.arange(4), np.arange(0), np.arange(4, 6))
     jobs = plan(config, [fold, fold], is_screened=False)
-    assert [job.cache for job in jobs] == [3 * 10**9] * 2
+    assert [job.cache for job in jobs] == [3 * 10**9] * 3
     assert cache_of(RunConfig()) == CACHE
     assert cache_of(RunConfig(mem_gb=0.5)) == 2**26
