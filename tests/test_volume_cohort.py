@@ -98,7 +98,7 @@ def test_a_description_says_the_grid_and_how_volumes_were_made(study):
     ("change", "message"),
     [
         ({"values": np.ones((3, 4, 4, 6), np.float32)}, r"shape \[None, 3, 4, 5\] aga"),
-        ({"affine": AFFINE * 2}, "affine "),
+        ({"affine": MOVED}, r"affine \[\[4.0, .* against \[\[4.0, 0.0, 0.0, 1.0"),
         ({"GridBoxMM": [[0, 0, 0], [1, 1, 1]]}, "GridBoxMM None against"),
         ({"VolumeStandardization": "z-score"}, "VolumeStandardization .* against z-sc"),
     ],
@@ -106,7 +106,7 @@ def test_a_description_says_the_grid_and_how_volumes_were_made(study):
 def test_a_model_takes_no_other_grid_than_its_own(study, tmp_path, change, message):
     told = build_cohort(study, CohortConfig()).describe("volume")
     new = tmp_path / "new"
-    add(new, "05", n_volumes=None)
+    add(new, "05")
     load_people(new, CohortConfig()).check_like(told)
     add(new, "05", **change)
     with pytest.raises(InputError, match=message):
