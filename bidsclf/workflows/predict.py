@@ -216,8 +216,7 @@ def _forecast(config: Config, task: Task, *, is_done: bool) -> list[str]:
 def _predict(run: _run.Run, task: Task, key: str) -> tuple[str, ...]:
     """Score the people whom the model does not know, and write the table."""
     people, rows = task.cohort.people, task.cohort.rows
-    new = np.flatnonzero(~task.is_known)
-    asked = np.isin(rows, new)
+    asked = np.isin(rows, new := np.flatnonzero(~task.is_known))
     x = prepared(task.variant, take(task.loaded, np.flatnonzero(asked)))
     scores, probabilities, harmonized = _score(
         task, x, np.searchsorted(new, rows[asked]), new
@@ -272,7 +271,8 @@ def _other_clock(task: Task) -> list[str]:
     known = task.feature.get("repetition_times_s")
     if known is None or not find(task.variant).sees_order:
         return []
-    others = set(counted(task.cohort.repetition_times())) - set(known)
+    times = task.cohort.repetition_times(task.feature["input"])
+    others = {*counted(times)} - set(known)
     if not others:
         return []
     return [
