@@ -84,7 +84,7 @@ def _truth_spheres(config: StudyConfig) -> dict[str, Any]:
     return {
         "centres_mm": [list(centre) for centre in _spheres.CENTRES_MM],
         "radius_mm": _spheres.RADIUS_MM,
-        "without": "regions of the AAL atlas",
+        "without": "regions of the AAL atlas; confounds are taken without the spheres",
         "patients": {
             "raised_mean_share": strength * _spheres.RAISE,
             "wave_amplitude_share": strength * _spheres.WAVE,

@@ -14,6 +14,7 @@ from bidsclf.sources import _layout, _study
 from bidsclf.sources._anatomy import Anatomy, load_anatomy
 from bidsclf.sources._settings import StudyConfig
 from bidsclf.sources._signals import draw_traits
+from bidsclf.sources._spheres import spared
 from bidsclf.sources._volumes import simulate_run
 from bidsclf.sources._workers import each
 
@@ -102,4 +103,5 @@ def simulate_person(out: Path, config: StudyConfig, number: int) -> None:
             rng = np.random.default_rng([config.seed, 5, number, count])
             _layout.write_anatomical(out, entities, anatomy)
             scan = simulate_run(anatomy, edges, traits, site, rng)
-            _layout.write_run(out, entities, scan, anatomy)
+            tissues = anatomy if strength is None else spared(anatomy)
+            _layout.write_run(out, entities, scan, tissues)

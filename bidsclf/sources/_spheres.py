@@ -1,10 +1,15 @@
 """Two spheres that differ in patients: in their mean, and in a wave between them.
 
-What the atlas' regions cover is left out of them, so that regional signals, and
-the edges between them, are the same in both groups: only a model of the image
-can find this effect. The wave is slow, as those of resting-state fMRI are
-(Majeed et al. 2011, doi:10.1016/j.neuroimage.2010.08.030); its place is ours.
+What the atlas' regions cover is left out of them, and they are left out of the
+tissues that confounds are taken from: a wave in white matter that is regressed out
+would come into every region. So regional signals, and the edges between them, are
+the same in both groups, before denoising and after, global signal regression apart:
+only a model of the image can find this effect. The wave is slow, as those of
+resting-state fMRI are (Majeed et al. 2011, doi:10.1016/j.neuroimage.2010.08.030);
+its place is ours.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +34,14 @@ def spheres(anatomy: Anatomy) -> np.ndarray:
     at_mm = indices @ anatomy.affine[:3, :3].T + anatomy.affine[:3, 3]
     away_mm = np.linalg.norm(at_mm - np.array(CENTRES_MM)[:, None], axis=2)
     return (away_mm <= RADIUS_MM) & (anatomy.region < 0)
+
+
+def spared(anatomy: Anatomy) -> Anatomy:
+    """Return the anatomy whose white matter and fluid leave the spheres out."""
+    outside = ~spheres(anatomy).any(axis=0)
+    return replace(
+        anatomy, white=anatomy.white & outside, fluid=anatomy.fluid & outside
+    )
 
 
 def factors(

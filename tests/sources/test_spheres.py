@@ -8,8 +8,9 @@ import pytest
 from bidsclf.files import store
 from bidsclf.sources import _layout, _signals, _spheres, _study
 from bidsclf.sources._anatomy import Anatomy, load_anatomy
+from bidsclf.sources._confounds import confounds
 from bidsclf.sources._settings import StudyConfig
-from bidsclf.sources._volumes import simulate_run
+from bidsclf.sources._volumes import Run, simulate_run
 
 CONFIG = StudyConfig(effect_kind="volume", n_volumes=80, n_sites=1, site_effect=0)
 
@@ -52,6 +53,21 @@ def test_patients_differ_in_the_spheres_alone_and_not_without_an_effect(anatomy)
     assert raised == pytest.approx(1.15, abs=0.02)
 
 
+def test_confounds_of_tissues_do_not_hold_the_wave(anatomy):
+    """Else denoising would bring it into every region, and so onto every edge."""
+    runs = [
+        Run(volumes=volumes, motion=np.zeros((len(volumes), 6)), tr_s=2.0)
+        for volumes in (run_of(anatomy, 0.0), run_of(anatomy, 2.0))
+    ]
+    for tissues, is_held in ((anatomy, True), (_spheres.spared(anatomy), False)):
+        without, with_wave = (
+            confounds(run, tissues)[0].filter(regex="white_matter|csf|[acw]_comp_cor")
+            for run in runs
+        )
+        assert len(without.columns) > 10
+        assert without.equals(with_wave) != is_held
+
+
 @pytest.mark.parametrize("tr_s", [0.8, 2.0])
 def test_the_wave_reaches_the_second_sphere_a_quarter_cycle_later(tr_s):
     n_volumes, alone = 20_000, np.eye(2, dtype=bool)
@@ -87,7 +103,7 @@ def test_the_truth_says_where_and_what(tmp_path):
     assert truth["spheres"] == {
         "centres_mm": [[-28.0, -18.0, 34.0], [26.0, -40.0, 26.0]],
         "radius_mm": 16.0,
-        "without": "regions of the AAL atlas",
+        "without": "regions of the AAL atlas; confounds are taken without the spheres",
         "patients": {
             "raised_mean_share": 0.3,
             "wave_amplitude_share": 0.1,
