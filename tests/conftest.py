@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a slow one is no fault
+settings.load_profile("any machine")
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -122,7 +122,7 @@ def gradient_map(model: Any, x: Any, *, average: np.ndarray | None = None) -> Vo
             each = slope * own * weight
             signed = signed + each.sum(axis=0)
             size = size + np.abs(_around(each)).sum(axis=0) * brain
-    return VolumeMap(signed, size, len(x))
+    return _finite(VolumeMap(signed, size, len(x)), GRADIENT)
 
 
 def window_of(shape: Sequence[int]) -> int:
@@ -184,7 +184,8 @@ def occlusion_map(
             batch = moved(samples.batch(np.array([one])), model.device)
             own = _occluded(model.network, (_checked(batch[0]), *batch[1:]), average)
             signed, size = signed + own[0], size + own[1]
-    return VolumeMap(signed / len(which), size / len(which), len(which))
+    n = len(which)
+    return _finite(VolumeMap(signed / n, size / n, n), OCCLUSION)
 
 
 def _occluded(
@@ -262,6 +263,16 @@ def _odds(network: Any, batch: tuple[Any, ...]) -> Tensor:
     """Return the log odds of class 1, float64 of shape (B,)."""
     logits: Tensor = network(batch).double()
     return logits[:, 1] - logits[:, 0]
+
+
+def _finite(found: VolumeMap, method: str) -> VolumeMap:
+    bad = ~(np.isfinite(found.signed) & np.isfinite(found.size))
+    if bad.any():
+        raise InputError(
+            f"{bad.sum()} of {bad.size} voxels of the {method} map are not finite; a"
+            " network's log odds and their slopes are numbers. Report it."
+        )
+    return found
 
 
 def _needed(which: np.ndarray) -> np.ndarray:

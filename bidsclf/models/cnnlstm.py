@@ -141,9 +141,11 @@ def standardized(x: Tensor, lengths: Tensor) -> Tensor:
     counts = torch.arange(x.shape[1], device=x.device).view(1, -1, 1, 1, 1) < n
     mean = (x * counts).sum(dim=1, keepdim=True) / n
     centred = (x - mean) * counts
-    spread = (centred.square().sum(dim=1, keepdim=True) / n).sqrt()
-    is_flat = spread <= 1e-5 * (x * counts).abs().amax(dim=1, keepdim=True)
-    return centred / spread.masked_fill(is_flat, torch.inf)
+    variance = centred.square().sum(dim=1, keepdim=True) / n
+    largest = (x * counts).abs().amax(dim=1, keepdim=True)
+    is_flat = variance <= (1e-5 * largest).square()
+    # filled before the root, whose slope at 0 is infinite: gradients stay finite
+    return centred / variance.masked_fill(is_flat, torch.inf).sqrt()
 
 
 VARIANTS = {

@@ -230,6 +230,21 @@ def test_a_voxel_is_standardized_over_the_volumes_that_count():
     assert (found[0, :, 0, 0, 0] == 0).all()
 
 
+def test_slopes_are_finite_where_a_voxel_does_not_vary():
+    x, lengths = volumes(shape=(3, 2, 2))
+    x[:, :, 0] = 0  # outside the brain
+    x[0, :, 1, 0, 0] = 7.3
+    x.requires_grad_()
+    standardized(x, lengths).square().sum().backward()
+    assert x.grad.isfinite().all()
+    assert (x.grad[:, :, 0] == 0).all()
+    weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    x.grad = None
+    (standardized(x, lengths) * weights).sum().backward()
+    assert x.grad.isfinite().all()
+    assert (x.grad[:, :, 1:] != 0).any()
+
+
 @pytest.mark.parametrize("name", VOLUMES)
 def test_an_embedding_is_what_the_last_layer_reads(name):
     rng = np.random.default_rng(0)
