@@ -18,6 +18,7 @@ from bidsclf.models._settings import read_settings
 from bidsclf.screening import FEWEST
 from bidsclf.workflows import _covariates, _parts
 
+SAMPLES = {"timeseries": "window", "volume": "n_steps"}  # setting: volumes a sample
 LEAST = 2  # people from whom location and scale of a site can be learned
 
 
@@ -64,30 +65,33 @@ def settings_in_use(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def check_lengths(config: Config, cohort: Cohort) -> None:
-    """Refuse people whose series are shorter than a window, or than resampling needs.
+    """Refuse people who have fewer volumes than a sample, or than resampling needs.
 
     Raises
     ------
     InputError
         Who it is, in which models, and what to do.
     """
-    models = [m for m in config.analysis.models if find(m).input == "timeseries"]
-    used = settings_in_use(config)
-    windows = {m: used[m]["window"] for m in models if "window" in used.get(m, {})}
-    if windows or (models and config.cohort.resample_tr_s is not None):
-        lengths = cohort.lengths()
-        problems = [
-            f"{problem} Leave them out with --include, or take shorter windows:"
-            f" --model-settings {model}:window={lengths.min()}."
-            for model, window in windows.items()
-            if (problem := _too_short(cohort, lengths, model, window))
+    used, problems = settings_in_use(config), []
+    for name, setting in SAMPLES.items():
+        models = [m for m in config.analysis.models if find(m).input == name]
+        needed = {m: used[m][setting] for m in models if setting in used.get(m, {})}
+        is_resampled = name == "timeseries" and config.cohort.resample_tr_s is not None
+        if not needed and not (models and is_resampled):
+            continue
+        lengths = cohort.lengths(name)
+        problems += [
+            f"{problem} Leave them out with --include, or take fewer:"
+            f" --model-settings {model}:{setting}={lengths.min()}."
+            for model, n in needed.items()
+            if (problem := _too_short(cohort, lengths, model, n))
         ]
-        if problems:
-            raise InputError("\n".join(problems))
+    if problems:
+        raise InputError("\n".join(problems))
 
 
 def check_window_of(described: Mapping[str, Any], cohort: Cohort) -> None:
-    """Refuse new people whose series are shorter than a window of a fitted model.
+    """Refuse new people who have fewer volumes than a sample of a fitted model.
 
     Parameters
     ----------
@@ -102,22 +106,24 @@ def check_window_of(described: Mapping[str, Any], cohort: Cohort) -> None:
     """
     model = described["variant"]
     made_with = {**find(model).settings, **described.get("made_with", {})}
-    if find(model).input != "timeseries" or "window" not in made_with:
+    name = find(model).input
+    if SAMPLES.get(name) not in made_with:
         return
-    problem = _too_short(cohort, cohort.lengths(), model, made_with["window"])
+    n = made_with[SAMPLES[name]]
+    problem = _too_short(cohort, cohort.lengths(name), model, n)
     if problem:
         raise InputError(f"{problem} Name the others with --participant-label.")
 
 
-def _too_short(cohort: Cohort, lengths: np.ndarray, model: str, window: int) -> str:
-    """Say whose series are shorter than a window; '' where none is."""
-    is_short = lengths < window
+def _too_short(cohort: Cohort, lengths: np.ndarray, model: str, n: int) -> str:
+    """Say who has fewer volumes than ``n``; '' where nobody has."""
+    is_short = lengths < n
     if not is_short.any():
         return ""
     who = cohort.people["participant_id"].iloc[cohort.rows[is_short]]
     return (
-        f"{model}: {who.nunique()} of {len(cohort.people)} people have a series shorter"
-        f" than a window of {window} volumes: {listed(who)} (the shortest has"
+        f"{model}: {who.nunique()} of {len(cohort.people)} people have fewer than the"
+        f" {n} volumes that it takes at once: {listed(who)} (the shortest has"
         f" {lengths.min()})."
     )
 

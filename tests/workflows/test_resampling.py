@@ -129,8 +129,8 @@ def test_windows_longer_than_a_scan_are_refused_before_any_fit(people):
         run_group(config)
     first, second = str(caught.value).splitlines()
     assert "lstm-d: 2 of 40 people" in first
-    assert "window of 30 volumes: sub-07, sub-31 (the shortest has 24)" in first
-    assert "--include, or take shorter windows" in first
+    assert "fewer than the 30 volumes that it takes at once: sub-07, sub-31" in first
+    assert "(the shortest has 24). Leave them out with --include, or take" in first
     assert first.endswith("--model-settings lstm-d:window=24.")
     assert "lstm-s: 1 of 40 people" in second
     assert not (people / "derivatives").exists()

@@ -109,6 +109,20 @@ def test_images_alone_are_learned_from_and_predicted(study, tmp_path):
         )  # fmt: skip
 
 
+def test_scans_with_too_few_volumes_are_refused_before_any_fit_by_name(study):
+    config = config_of(
+        study,
+        analysis=AnalysisConfig(
+            models=("cnn3d", "cnnlstm"),
+            settings=("cnn3d:n_steps=6",),
+            analysis_id="short",
+        ),
+    )
+    with pytest.raises(InputError, match=r"cnn3d: 16 of 16 .* fewer than the 6 "):
+        run_group(config)
+    assert not (study / "derivatives/short").exists()
+
+
 def test_memory_is_shared_by_processes_at_once(tmp_path):
     config = config_of(tmp_path, run=RunConfig(mem_gb=8, nprocs=2))
     fold = Fold(1, 1, np.arange(4), np.arange(0), np.arange(4, 6))
