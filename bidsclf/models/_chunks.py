@@ -1,5 +1,6 @@
 """Images in one HDF5 file: checksummed, and read chunk by chunk when asked for."""
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -71,6 +72,9 @@ class Stored(Sequence[np.ndarray]):
             for start, stop in _runs(wanted):
                 volumes = slice(int(wanted[start]), int(wanted[stop - 1]) + 1)
                 dataset.read_direct(found, np.s_[volumes], np.s_[start:stop])
+        if len(wanted) == end - begin and digest(found) != self.digests[at]:
+            with _named(self.path, self.names[at]):
+                raise OSError("other numbers than were stored")
         return found
 
     def _dataset(self) -> h5py.Dataset:
@@ -103,9 +107,16 @@ def write_volumes(path: Path, x: Volumes) -> None:
     known = getattr(x.source, "names", None)
     names = [f"row {row}" if known is None else known[row] for row in x.rows]
     ends = np.cumsum([0, *x.lengths[x.rows]])
+    for old in path.parent.glob(f".partial-*-{path.name}"):  # of a process killed here
+        old.unlink(missing_ok=True)
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
-        with _full(path), h5py.File(partial, "w") as file:
+        # the latest format, since older ones have no checksum of where chunks lie: a
+        # flipped bit there would read as zeros
+        with (
+            _sink(path, partial) as sink,
+            h5py.File(sink, "w", libver="latest") as file,
+        ):
             stored = file.create_dataset(
                 "volumes",
                 (int(ends[-1]), *x.shape),
@@ -118,6 +129,7 @@ def write_volumes(path: Path, x: Volumes) -> None:
                 _check(scan, names[at], (int(x.lengths[x.rows[at]]), *x.shape))
                 stored[ends[at] : ends[at + 1]] = scan
                 told.append(digest(scan))
+                sink.check()
             for name, values in (("ends", ends), ("names", names), ("digests", told)):
                 raw = values if name == "ends" else [one.encode() for one in values]
                 file.create_dataset(name, data=np.array(raw), fletcher32=True)
@@ -158,7 +170,7 @@ def _named(path: Path, name: str = "") -> Iterator[None]:
     """Say in an error of HDF5 whose images cannot be read."""
     try:
         yield
-    except (OSError, KeyError) as error:
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError) as error:
         whose = f"the images of {name}" if name else "its images"
         raise InputError(
             f"{path}: {whose} cannot be read ({str(error)[:120]}); the file is damaged"
@@ -166,11 +178,49 @@ def _named(path: Path, name: str = "") -> Iterator[None]:
         ) from error
 
 
+class _Sink(io.FileIO):
+    """A file whose faults are told when asked for.
+
+    A disk that fills while HDF5 writes ends the process, by a segmentation fault: so it
+    is not told.
+    """
+
+    fault: OSError | None = None
+
+    def write(self, raw: Any) -> int:
+        """Write all bytes, unless the disk has refused some already."""
+        left = memoryview(raw).cast("B")
+        n_bytes = len(left)
+        try:
+            while len(left) and self.fault is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.fault = error
+        return n_bytes
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, unless the disk has refused something already."""
+        try:
+            if self.fault is None:
+                return super().truncate(size)
+        except OSError as error:
+            self.fault = error
+        return size or 0
+
+    def check(self) -> None:
+        """Raise what the disk said."""
+        if self.fault is not None:
+            raise self.fault
+
+
 @contextmanager
-def _full(path: Path) -> Iterator[None]:
-    """Say in an error of the disk what could not be stored."""
+def _sink(path: Path, partial: Path) -> Iterator[_Sink]:
+    """Open a file for HDF5 to write, and say in an error what could not be stored."""
     try:
-        yield
+        with _Sink(partial, "w+") as sink:
+            yield sink
+            sink.check()
+            os.fsync(sink.fileno())  # some disks say only now that they are full
     except OSError as error:
         raise InputError(
             f"{path}: the images cannot be stored ({str(error)[:120]}). Make room, or"

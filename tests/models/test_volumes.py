@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -263,15 +265,61 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, bad, message):
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_disk_that_is_full_is_told(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(h5py.File, "create_dataset", full)
-    message = r"volumes.h5: the images cannot be stored .*No space left.*--work-dir"
-    with pytest.raises(InputError, match=message):
-        save_rows(tmp_path, Volumes.of(images([4])))
+@pytest.mark.parametrize("room", [10_000, 300_000, 1_100_000])
+def test_a_disk_that_is_full_is_told(tmp_path, room):
+    code = (
+        "import resource, signal, sys; import numpy as np; from pathlib import Path\n"
+        "from bidsclf.models._rows import save_rows\n"
+        "from bidsclf.models._volumes import Volumes\n"
+        "scans = [np.ones((9, 17, 17, 17), np.float32)] * 8\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "save_rows(Path(sys.argv[1]), Volumes.of(scans))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr  # no segmentation fault
+    said = done.stderr.splitlines()[-1]
+    assert "volumes.h5: the images cannot be stored ([Errno 27]" in said
+    assert "--work-dir" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / f".partial-1-{FILE}").write_bytes(b"half")
+    save_rows(tmp_path, Volumes.of(images([4])))
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_bit_flipped_anywhere_is_never_read_as_numbers(tmp_path):
+    scans = images([4, 6])
+    save_rows(tmp_path, Volumes.of(scans))
+    path, rng = tmp_path / FILE, np.random.default_rng(0)
+    whole = path.read_bytes()
+    places = rng.choice(np.flatnonzero(np.frombuffer(whole, np.uint8)), 150)
+    n_refused = 0
+    for place in places:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        try:
+            found = list(load_rows(tmp_path))
+        except InputError:
+            n_refused += 1
+            continue
+        for one, scan in zip(found, scans, strict=True):
+            np.testing.assert_array_equal(one, scan)
+    assert n_refused > 100
+
+
+def test_numbers_that_are_not_those_of_the_digest_are_refused(tmp_path):
+    save_rows(tmp_path, Volumes.of(images([4, 6])))
+    with h5py.File(tmp_path / FILE, "r+") as file:
+        file["volumes"][5] += 1
+    rows = load_rows(tmp_path)
+    rows.read(0, slice(None))
+    with pytest.raises(InputError, match=r"row 1 .*other numbers than were stored"):
+        rows.read(1, slice(None))
 
 
 @pytest.mark.parametrize(
