@@ -514,5 +514,8 @@ def test_a_head_refuses_what_it_cannot_read():
     flat = np.column_stack([np.full(20, 7.0), rng.normal(size=20)])
     made = LinearHead().fit(flat, np.arange(20) % 2)
     assert np.isfinite(made.score(flat)).all()
+    noise = flat + 1e-8 * rng.normal(size=flat.shape)  # of a column that is constant
+    near = LinearHead().fit(noise, np.arange(20) % 2)
+    np.testing.assert_allclose(near.score(flat + 1e-4), made.score(flat), atol=1e-3)
     again = LinearHead.restore(made.arrays())
     np.testing.assert_array_equal(again.decide(flat), made.decide(flat))

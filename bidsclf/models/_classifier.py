@@ -12,7 +12,13 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from bidsclf.errors import ConfigError, FitError, InputError
-from bidsclf.models._arithmetic import exact, moved, products, seeded
+from bidsclf.models._arithmetic import (
+    check_precision,
+    exact,
+    moved,
+    products,
+    seeded,
+)
 from bidsclf.models._checkpoint import Checkpoint, digest_of
 from bidsclf.models._loop import EVALUATED, Watch, learn
 from bidsclf.models._persons import SCORES, log_odds
@@ -96,16 +102,16 @@ class TorchClassifier:
         FitError
             A class is missing, or a loss is not finite.
         """
-        y = np.asarray(y, int)
-        check_classes(y)
-        order = canonical_order(x, y)
-        x, y = take(x, order), y[order]
+        check_classes(np.asarray(y, int))
+        x, y = _ordered(x, y)
+        ordered = None if valid is None else _ordered(*valid)
         self.dead = dead_regions(x)
-        self.rows = digest_of((x, y), valid) if self.folder is not None else ""
+        self.rows = digest_of((x, y), ordered) if self.folder is not None else ""
         with seeded(self.seed, self.device), shown(self.name) as self.watch:
             self._build(int(next(iter(x)).shape[-1]))
+            check_precision(self.network, self.training, self.device)
             self._begin(x, y)
-            train, stop = self._parts(x, y, valid)
+            train, stop = self._parts(x, y, ordered)
             learned = learn(
                 self.network,
                 train,
@@ -159,7 +165,8 @@ class TorchClassifier:
                 " behind a network takes. Give --harmonize none or another model."
             )
         samples = self.samples(x)
-        each = self._said(self.network.embed, samples).double().numpy()
+        exactly = replace(self.training, precision="float32")  # others learn from them
+        each = self._said(self.network.embed, samples, exactly).double().numpy()
         sums = np.zeros((len(x), each.shape[1]))
         np.add.at(sums, samples.person, each)
         counts = np.bincount(samples.person, minlength=len(x))
@@ -243,8 +250,14 @@ class TorchClassifier:
         wide = self._said(self.network, samples).double()
         return (wide[:, 1] - wide[:, 0]).numpy()
 
-    def _said(self, say: Callable[[Any], Tensor], samples: Samples) -> Tensor:
+    def _said(
+        self,
+        say: Callable[[Any], Tensor],
+        samples: Samples,
+        training: Training | None = None,
+    ) -> Tensor:
         """Return what a part of the network says of samples, on the CPU."""
+        training = training or self.training
         self.network.eval()
         times = getattr(samples, "evaluated", EVALUATED)
         said, size = [], max(1, int(times * self.training.batch_size))
@@ -252,6 +265,13 @@ class TorchClassifier:
             for start in range(0, len(samples), size):
                 which = np.arange(start, min(start + size, len(samples)))
                 batch = moved(samples.batch(which), self.device)
-                with products(self.training, self.device):
+                with products(training, self.device):
                     said.append(say(batch).cpu())
         return torch.cat(said)
+
+
+def _ordered(x: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Return rows in the order that does not depend on how they came."""
+    y = np.asarray(y, int)
+    order = canonical_order(x, y)
+    return take(x, order), y[order]

@@ -11,6 +11,7 @@ from bidsclf.models._rows import check_finite
 
 COST = 1.0  # scikit-learn's default for standardised columns; not tuned
 N_ITERATIONS = 1000
+ROUNDING = 1e-6  # of float32 embeddings: a spread below it is rounding; ours
 ARRAYS = ("mean", "scale", "weights", "intercept")
 
 
@@ -40,7 +41,8 @@ class LinearHead:
                 " head learns from both classes. Use fewer folds or more people."
             )
         self.mean, spread = wide.mean(axis=0), wide.std(axis=0)
-        self.scale = np.where(spread > 0, spread, 1.0)
+        is_rounding = spread <= ROUNDING * np.abs(wide).max(axis=0)
+        self.scale = np.where(is_rounding, 1.0, spread)
         learner = LogisticRegression(
             C=COST, class_weight="balanced", max_iter=N_ITERATIONS
         ).fit((wide - self.mean) / self.scale, y)

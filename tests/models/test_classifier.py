@@ -143,6 +143,31 @@ def test_a_score_of_another_name_and_settings_out_of_range_are_refused_at_once()
         classifier(MeanMLP, dropout=1.0)
 
 
+class Solid(Line):
+    """A network with a 3D convolution, whose bf16 slopes on a CPU are wrong."""
+
+    def __init__(self, width, *, gain=1.0):
+        super().__init__(width, gain=gain)
+        self.solid = torch.nn.Conv3d(1, 1, 2)
+
+
+def test_bf16_is_refused_where_its_gradients_are_wrong():
+    message = "bf16 and the network is trained on a CPU.* Take precision=auto"
+    with pytest.raises(ConfigError, match=message):
+        classifier(Solid, precision="bf16").fit(series(), Y)
+    for network, precision in ((Solid, "auto"), (Solid, "float32"), (Line, "bf16")):
+        assert classifier(network, precision=precision).fit(series(), Y).history
+
+
+def test_people_that_stop_training_may_come_in_any_order():
+    x, valid = series(), series(1)
+    order = np.random.default_rng(3).permutation(len(Y))
+    one = classifier().fit(x, Y, (valid, Y))
+    other = classifier().fit(x, Y, (valid[order], Y[order]))
+    assert one.history == other.history  # to the last bit
+    np.testing.assert_array_equal(one.held_out()[0][order], other.held_out()[0])
+
+
 def test_settings_named_as_the_training_s_are_its_and_others_the_network_s():
     model = classifier(n_epochs=2, gain=0.5)
     assert model.training == Training(n_epochs=2, learning_rate=0.05)
