@@ -129,9 +129,11 @@ def test_people_on_another_grid_are_named(study, change):
         build_cohort(study, CohortConfig())
 
 
-def test_people_with_volumes_made_otherwise_are_named(study):
-    add(study, "02", VolumePick="contiguous")
-    with pytest.raises(InputError, match=r"sub-02 \(VolumePick contiguous against"):
+@pytest.mark.parametrize("change", [{"VolumePick": "contiguous"}, {"VolumeLength": 3}])
+def test_people_with_volumes_made_otherwise_are_named(study, change):
+    add(study, "02", **change)
+    ((name, value),) = change.items()
+    with pytest.raises(InputError, match=rf"sub-02 \({name} {value} against"):
         build_cohort(study, CohortConfig())
 
 
@@ -154,6 +156,7 @@ def test_runs_follow_one_another_or_are_kept_apart(study, runs):
     [
         (lambda raw: raw[: len(raw) // 2], "not readable"),
         (lambda raw: raw[:-4], "not readable"),
+        (lambda raw: raw[:99] + bytes([raw[99] ^ 1]) + raw[100:], "not readable"),
         (lambda raw: b"", "not readable"),
         (lambda raw: b"participant_id", "not readable"),
     ],
@@ -174,16 +177,17 @@ def test_one_damaged_image_costs_one_person(study, harm, reason):
         load_people(study, CohortConfig())
 
 
-def test_values_that_are_not_finite_name_the_file(study):
-    values = image_of("03")
+def test_values_that_are_not_finite_cost_one_person(study):
+    more = {"participant_id": "sub-05", "diagnosis": "autism", "site": "NYU"}
+    table = pd.concat([PEOPLE, pd.DataFrame([more])])
+    table.to_csv(study / "participants.tsv", sep="\t", index=False)
+    values = image_of("05")
     values[0, 0, 0, :2] = np.nan
-    path = add(study, "03", values=values)
-    with pytest.raises(InputError, match=rf"{path.name}: 2 of 360 values are not fin"):
-        save_rows(
-            study / "rows",
-            Volumes.of(build_cohort(study, CohortConfig()).load("volume")),
-        )
-    assert not (study / "rows" / "volumes.h5").exists()
+    path = add(study, "05", values=values)
+    cohort = build_cohort(study, CohortConfig())
+    told = dict(cohort.excluded.to_numpy())["sub-05"]
+    assert told.startswith(f"{path.name}: 2 of 360 values are not finite")
+    assert len(cohort.load("volume")) == 4
 
 
 def test_two_grids_are_chosen_between(study):

@@ -19,7 +19,9 @@ PREPROCESSING = (  # sidecar fields that describe how, not whom
     "StdDVARSThreshold", "MinSegmentVolumes",
 )  # fmt: skip
 LATER = PREPROCESSING[-4:]  # older files say nothing of them
-OF_VOLUMES = (*PREPROCESSING, "GridBoxMM", "VolumePick", "VolumeStandardization")
+OF_VOLUMES = (
+    *PREPROCESSING, "GridBoxMM", "VolumeLength", "VolumePick", "VolumeStandardization"
+)  # fmt: skip
 
 
 def common_regions(
