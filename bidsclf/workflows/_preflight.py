@@ -19,6 +19,7 @@ from bidsclf.screening import FEWEST
 from bidsclf.workflows import _covariates, _parts
 
 SAMPLES = {"timeseries": "window", "volume": "n_steps"}  # setting: volumes a sample
+SHOWN = 6  # repetition times in a note
 LEAST = 2  # people from whom location and scale of a site can be learned
 
 
@@ -260,14 +261,26 @@ def notes(config: Config, cohort: Cohort) -> Iterator[str]:
 
 def _clocks(config: Config, cohort: Cohort) -> Iterator[str]:
     """Say which models see an order of volumes that means other times in others."""
-    names = [name for name in config.analysis.models if find(name).sees_order]
-    if not names or config.cohort.resample_tr_s is not None:
+    for name in SAMPLES:
+        seeing = [m for m in config.analysis.models if find(m).sees_order]
+        yield from _clock(config, cohort, name, seeing)
+
+
+def _clock(
+    config: Config, cohort: Cohort, name: str, seeing: list[str]
+) -> Iterator[str]:
+    """Say it of the models of one input."""
+    names = [model for model in seeing if find(model).input == name]
+    is_series = name == "timeseries"
+    if not names or (is_series and config.cohort.resample_tr_s is not None):
         return
-    times = counted(cohort.repetition_times())
+    times = counted(cohort.repetition_times(name))
     if len(times) > 1:
-        shown = ", ".join(f"{n} of {tr_s:g} s" for tr_s, n in times.items())
+        shown = ", ".join(f"{n} of {tr_s:g} s" for tr_s, n in [*times.items()][:SHOWN])
+        cure = "; --resample-tr brings all to one" if is_series else ""
         yield (
             f"{', '.join(names)} see the order of volumes, and the scans have"
-            f" {len(times)} repetition times: {shown}. What they learn of time is of"
-            " volumes, not of seconds; --resample-tr brings all to one."
+            f" {len(times)} repetition times: {shown}"
+            f"{', …' if len(times) > SHOWN else ''}. What they learned of time is of"
+            f" volumes, not of seconds{cure}."
         )

@@ -271,15 +271,15 @@ def _other_clock(task: Task) -> list[str]:
     known = task.feature.get("repetition_times_s")
     if known is None or not find(task.variant).sees_order:
         return []
-    times = task.cohort.repetition_times(task.feature["input"])
-    others = {*counted(times)} - set(known)
+    others = {*counted(task.cohort.repetition_times(task.feature["input"]))} - {*known}
     if not others:
         return []
+    is_series = task.feature["input"] == "timeseries"
+    cure = "; a model fitted with --resample-tr brings all to its own"
     return [
         f"{task.variant} sees the order of volumes, and some scans have a repetition"
         f" time of {_seconds(others)}; the model was fitted on {_seconds(known)}."
-        " What it learned of time may not hold for them; a model fitted with"
-        " --resample-tr brings all scans to its own."
+        f" What it learned of time may not hold for them{cure if is_series else ''}."
     ]
 
 
