@@ -10,8 +10,8 @@ import pytest
 
 from bidsclf.cohort import build_cohort, load_people
 from bidsclf.config import CohortConfig
-from bidsclf.errors import ConfigError, InputError
-from bidsclf.files import store
+from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.files import damage, store
 from bidsclf.files.images import Images, grid_of, read_image, seconds_between
 from bidsclf.models._rows import load_rows, row_digests, save_rows
 from bidsclf.models._volumes import Volumes
@@ -168,13 +168,20 @@ def test_one_damaged_image_costs_one_person(study, harm, reason):
     table = pd.concat([PEOPLE, pd.DataFrame([more])])
     table.to_csv(study / "participants.tsv", sep="\t", index=False)
     add(study, "05")
-    cohort = build_cohort(study, CohortConfig())
+    cohort = build_cohort(study, CohortConfig(), ["volume"])
     told = dict(cohort.excluded.to_numpy())["sub-02"]
     assert told.startswith(path.name)
     assert reason in told
     assert len(cohort.load("volume")) == 4
     with pytest.raises(InputError, match=r"1 people have a file that cannot be read"):
-        load_people(study, CohortConfig())
+        load_people(study, CohortConfig(), ["volume"])
+
+
+def test_an_image_that_no_model_takes_is_not_read(study, monkeypatch):
+    monkeypatch.setattr(damage, "why_damaged", lambda path, *, is_read: is_read or None)
+    assert len(build_cohort(study, CohortConfig()).people) == 4
+    with pytest.raises(NothingMatched):
+        build_cohort(study, CohortConfig(), ["volume"])
 
 
 def test_values_that_are_not_finite_cost_one_person(study):
@@ -184,7 +191,7 @@ def test_values_that_are_not_finite_cost_one_person(study):
     values = image_of("05")
     values[0, 0, 0, :2] = np.nan
     path = add(study, "05", values=values)
-    cohort = build_cohort(study, CohortConfig())
+    cohort = build_cohort(study, CohortConfig(), ["volume"])
     told = dict(cohort.excluded.to_numpy())["sub-05"]
     assert told.startswith(f"{path.name}: 2 of 360 values are not finite")
     assert len(cohort.load("volume")) == 4
@@ -218,6 +225,13 @@ def test_images_lie_beside_the_tables_of_their_strategy(study):
     assert "grid" not in cohort.describe("timeseries")
     with pytest.raises(InputError, match="1 of 4 scans have no timeseries: sub-04"):
         cohort.load("timeseries")
+    some = build_cohort(study, CohortConfig(), ["timeseries", "volume"])
+    assert some.excluded.to_numpy().tolist() == [
+        ["sub-04", "a scan without timeseries"]
+    ]
+    assert len(some.load("timeseries")) == len(some.load("volume")) == 3
+    same = build_cohort(study, CohortConfig(), ["volume", "covariance", "phenotype"])
+    assert len(same.people) == 4  # nobody has a covariance: --features makes it
     shutil.rmtree(study / "sub-04")
     cohort = build_cohort(study, CohortConfig(atlas="aal"))
     assert len(cohort.load("timeseries")) == 3

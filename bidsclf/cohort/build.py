@@ -1,10 +1,9 @@
 """Join participants.tsv with features; say why each other person is left out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +11,10 @@ import pandas as pd
 from bidsclf.cohort.table import OURS, Cohort
 from bidsclf.config import CohortConfig
 from bidsclf.errors import InputError, NothingMatched
-from bidsclf.files.agreement import (
-    OF_VOLUMES,
-    common_preprocessing,
-    common_regions,
-)
+from bidsclf.files.agreement import common_regions, how_made
 from bidsclf.files.choice import choose_scans, scans_of
 from bidsclf.files.damage import damaged
-from bidsclf.files.images import Grid, common_grid
-from bidsclf.files.inputs import Scan
+from bidsclf.files.inputs import lacking
 from bidsclf.files.matched import unmatched
 from bidsclf.files.people import (
     ID,
@@ -42,8 +36,18 @@ from bidsclf.files.traits import (
 NO_SITE = "none"  # --site-column none: one site for all
 
 
-def build_cohort(out: Path, config: CohortConfig) -> Cohort:
+def build_cohort(
+    out: Path, config: CohortConfig, inputs: Collection[str] = ()
+) -> Cohort:
     """Join the features in ``out``, the root of seam 1, with its participants.tsv.
+
+    Parameters
+    ----------
+    out : Path
+    config : CohortConfig
+    inputs : collection of str
+        What models will take: whoever has a scan that lacks one of these, which
+        others have, is left out, and images among them are read whole.
 
     Returns
     -------
@@ -82,12 +86,13 @@ def build_cohort(out: Path, config: CohortConfig) -> Cohort:
     others = people[ID][~matching(people, config.include)]
     reasons |= dict.fromkeys(others, f"not in --include {config.include}")
     files, chosen = choose_scans(out, config)
+    reasons = reasons_of(files, lacking(scans_of(files), inputs)) | reasons
     strangers = set(files[ID]) - set(people[ID])
     reasons |= dict.fromkeys(strangers, "no row in participants.tsv")
     asked = {config.target, config.site_column, config.group_column}
     people = people.drop(columns=asked & set(OURS) & set(people))
     people = with_ours(people, label, site, group)
-    cohort = join(people, files, reasons, config.runs, chosen)
+    cohort = join(people, files, reasons, config.runs, chosen, inputs)
     return at_one_rate(_judged(cohort, traits, config), config.resample_tr_s)
 
 
@@ -127,7 +132,9 @@ def _judged(cohort: Cohort, traits: pd.DataFrame, config: CohortConfig) -> Cohor
     return replace(cohort, notes=tuple(notes))
 
 
-def load_people(out: Path, config: CohortConfig) -> Cohort:
+def load_people(
+    out: Path, config: CohortConfig, inputs: Collection[str] = ()
+) -> Cohort:
     """Gather people to be predicted: no target, and participants.tsv if there is one.
 
     Parameters
@@ -138,6 +145,8 @@ def load_people(out: Path, config: CohortConfig) -> Cohort:
         Its target is not read; its site column is where it is there. Its
         covariates, which are those of the model, must be there; a missing cell
         stays missing, and is the harmonizer's matter.
+    inputs : collection of str
+        What the model takes; images among them are read whole.
 
     Returns
     -------
@@ -151,7 +160,7 @@ def load_people(out: Path, config: CohortConfig) -> Cohort:
         a table is damaged: nobody is left out of a prediction unsaid.
     """
     files, chosen = choose_scans(out, config)
-    if broken := damaged(scans_of(files)):
+    if broken := damaged(scans_of(files), inputs):
         who = files[ID].iloc[[*broken]]
         raise InputError(
             f"{len(set(who))} people have a file that cannot be read: {listed(who)}"
@@ -193,6 +202,11 @@ def at_one_rate(cohort: Cohort, tr_s: float | None) -> Cohort:
     return replace(cohort, resample_tr_s=tr_s)
 
 
+def reasons_of(files: pd.DataFrame, of_scans: Mapping[int, str]) -> dict[str, str]:
+    """Return the reasons against people, from those against their scans."""
+    return {files[ID].iloc[at]: reason for at, reason in of_scans.items()}
+
+
 def with_ours(
     people: pd.DataFrame, label: pd.Series, site: pd.Series, group: pd.Series | None
 ) -> pd.DataFrame:
@@ -212,6 +226,7 @@ def join(
     reasons: dict[str, str],
     runs: str,
     chosen: dict[str, str],
+    inputs: Collection[str] = (),
 ) -> Cohort:
     """Join people with their scans; ``reasons`` says who is out already."""
     absent = set(people[ID]) - set(files[ID])
@@ -219,13 +234,12 @@ def join(
     reasons = dict.fromkeys(absent, "no features among those chosen") | reasons
     files = files[~files[ID].isin(reasons)]
     _refuse_nobody(files, people, reasons, has_names)
-    broken = damaged(scans_of(files))
-    reasons |= {files[ID].iloc[at]: reason for at, reason in broken.items()}
+    reasons |= reasons_of(files, damaged(scans_of(files), inputs))
     files = files[~files[ID].isin(reasons)]
     _refuse_nobody(files, people, reasons, has_names)
     scans = scans_of(files)
     regions, is_missing = common_regions(scans, files[ID].tolist())
-    made, grid, made_volumes = _made(scans, files[ID].tolist())
+    made, grid, made_volumes = how_made(scans, files[ID].tolist())
     by_person = pd.DataFrame(is_missing, files[ID]).groupby(level=ID)
     n_missing = by_person.all().sum(axis=1)
     dead = n_missing.index[(n_missing == len(regions)) & bool(regions)]
@@ -248,24 +262,6 @@ def join(
         grid=grid,
         made_volumes=made_volumes,
     )
-
-
-def _made(
-    scans: Sequence[Scan], people: Sequence[str]
-) -> tuple[dict[str, Any], Grid | None, dict[str, Any]]:
-    """Return how tables were made, and the grid of images and how they were made."""
-    tables, images = [], []
-    for scan, who in zip(scans, people, strict=True):
-        of_regions = [scan[k] for k in scan if k not in ("quality", "volume")]
-        tables += [(of_regions[0], who)] if of_regions else []
-        images += [(scan["volume"], who)] if "volume" in scan else []
-    of_tables = common_preprocessing(*_apart(tables))
-    of_images = common_preprocessing(*_apart(images), OF_VOLUMES)
-    return of_tables or of_images, common_grid(*_apart(images)), of_images
-
-
-def _apart(pairs: Sequence[tuple[Path, str]]) -> tuple[list[Path], list[str]]:
-    return [path for path, _ in pairs], [who for _, who in pairs]
 
 
 def _refuse_nobody(

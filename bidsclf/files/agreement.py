@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bidsclf.errors import InputError
-from bidsclf.files.images import sidecar
+from bidsclf.files.images import Grid, common_grid, sidecar
 from bidsclf.files.inputs import Scan, has_regions, peek
 from bidsclf.files.people import listed
 
@@ -134,6 +134,24 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     )
 
 
+def how_made(
+    scans: Sequence[Scan], people: Sequence[str]
+) -> tuple[dict[str, Any], Grid | None, dict[str, Any]]:
+    """Return how tables were made, and the grid of images and how they were made."""
+    tables, images = [], []
+    for scan, who in zip(scans, people, strict=True):
+        of_regions = [scan[k] for k in scan if k not in ("quality", "volume")]
+        tables += [(of_regions[0], who)] if of_regions else []
+        images += [(scan["volume"], who)] if "volume" in scan else []
+    of_tables = common_preprocessing(*_apart(tables))
+    of_images = common_preprocessing(*_apart(images), OF_VOLUMES)
+    return of_tables or of_images, common_grid(*_apart(images)), of_images
+
+
 def _fields(path: Path, names: Sequence[str]) -> dict[str, Any]:
     said = sidecar(path)
     return {name: said[name] for name in names if name in said}
+
+
+def _apart(pairs: Sequence[tuple[Path, str]]) -> tuple[list[Path], list[str]]:
+    return [path for path, _ in pairs], [who for _, who in pairs]

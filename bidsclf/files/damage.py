@@ -1,6 +1,6 @@
-"""Which scans hold a file that cannot be read, found without reading numbers."""
+"""Which scans hold a file that cannot be read; of tables, found at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bidsclf.errors import InputError
@@ -10,25 +10,32 @@ from bidsclf.files.inputs import LOADERS, Scan, matrices, read, read_numbers
 NUMBER = b"0123456789.eE+-na/\t\r\n"  # every byte of a whole table's body
 
 
-def damaged(scans: Sequence[Scan]) -> dict[int, str]:
+def damaged(
+    scans: Sequence[Scan], inputs: Collection[str] = ("volume",)
+) -> dict[int, str]:
     """Return what is wrong with the first bad file of each scan that has one.
 
     Parameters
     ----------
     scans : sequence of Scan
         Their series, matrices and images are looked at; an absent one is no damage.
+    inputs : collection of str
+        What is taken of them. Images are read whole where they are, and else
+        judged by their headers.
 
     Returns
     -------
     reasons : dict
-        Place in ``scans`` -> the file's name and what was found. A number that
-        is another number is not found here, nor is one in an image.
+        Place in ``scans`` -> the file's name and what was found. In a table, a
+        number that is another number is not found here.
     """
-    found = {}
+    found, is_read = {}, "volume" in inputs
     for at, scan in enumerate(scans):
         kinds = [kind for kind in scan if kind in LOADERS] or list(matrices(scan))[:1]
         reasons = (
-            why_damaged(scan[kind]) if kind == "volume" else _damage(scan[kind])
+            _damage(scan[kind])
+            if kind != "volume"
+            else why_damaged(scan[kind], is_read=is_read)
             for kind in kinds
         )
         reason = next(filter(None, reasons), None)

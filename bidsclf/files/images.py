@@ -119,11 +119,12 @@ def read_image(path: Path) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(values, -1, 0))
 
 
-def why_damaged(path: Path) -> str | None:
-    """Say why an image is refused, reading it whole: one is no more than megabytes."""
+def why_damaged(path: Path, *, is_read: bool = True) -> str | None:
+    """Say why an image is refused: by its header, and where it is read, whole."""
     try:
         grid_of(path)
-        read_image(path)
+        if is_read:
+            read_image(path)
     except InputError as error:
         return str(error).replace(str(path), path.name).partition("; expected")[0]
     return None

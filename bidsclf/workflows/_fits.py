@@ -50,15 +50,20 @@ def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[P
         One of the models that take these rows.
     """
     settings: CohortConfig = from_plain(CohortConfig, config)
-    cohort = build_cohort(out, settings)
+    shared = _shared.read(work)
+    cohort = build_cohort(out, settings, shared["described"])
+    if cohort.people["participant_id"].tolist() != shared["participant_id"]:
+        raise InputError(
+            "the people who can be used changed while the models were fitted: files"
+            " were added, taken away or damaged. Run it again."
+        )
     loaded = cohort.load(find(model).input)
     folder = _rows_of(work, model)
     rows = prepared(model, loaded)
     save_rows(folder, rows)
     read = load_rows(folder) if isinstance(rows, Volumes) else loaded  # it has digests
     if settings.source is not None:
-        known = _shared.read(work)["source"]
-        _source.prepare(folder, out, settings, cohort, known, model)
+        _source.prepare(folder, out, settings, cohort, shared["source"], model)
     return [store.write_json(folder / DIGESTS, row_digests(read))]
 
 

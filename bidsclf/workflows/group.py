@@ -9,6 +9,7 @@ from bidsclf.cohort import Cohort, build_cohort
 from bidsclf.config import Config
 from bidsclf.folds import Fold, make_folds, to_table, whole
 from bidsclf.folds import notes as fold_notes
+from bidsclf.models._base import find
 from bidsclf.workflows import (
     _analysis,
     _families,
@@ -127,7 +128,8 @@ def _study(config: Config) -> Study:
     """Plan an analysis, and refuse what could not be done."""
     _preflight.check_models(config)
     seam = _analysis.seam(config)
-    cohort = build_cohort(seam, config.cohort)
+    inputs = {find(model).input for model in config.analysis.models}
+    cohort = build_cohort(seam, config.cohort, inputs)
     _preflight.check_lengths(config, cohort)
     source = _source.gather(config, seam, cohort)
     folds = make_folds(cohort.people, config.folds)

@@ -141,7 +141,7 @@ def _gather(config: Config) -> tuple[Config, Task]:
     variant, context = described["variant"], described["context"]
     seam = _analysis.seam(config)
     config = replace(config, cohort=_like(config.cohort, context, fitted))
-    cohort = load_people(seam, config.cohort)
+    cohort = load_people(seam, config.cohort, [find(variant).input])
     cohort.check_like(context["feature"])
     _preflight.check_window_of(described, cohort)
     loaded = cohort.load(find(variant).input)

@@ -1,17 +1,22 @@
 """A study of images alone, from the cohort to predictions for new people."""
 
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 
+from bidsclf.cohort import build_cohort
 from bidsclf.config import AnalysisConfig, CohortConfig, Config, FoldConfig, RunConfig
 from bidsclf.errors import InputError
 from bidsclf.files import store
 from bidsclf.folds import Fold
 from bidsclf.models._chunks import CACHE, FILE
+from bidsclf.workflows import _preflight
 from bidsclf.workflows._jobs import cache_of, plan
 from bidsclf.workflows.group import run_group
 from bidsclf.workflows.predict import run_predict
@@ -107,6 +112,48 @@ def test_images_alone_are_learned_from_and_predicted(study, tmp_path):
             Config(**{f: getattr(asked, f) for f in asked.__dataclass_fields__}
                    | {"cohort": CohortConfig(volume_size=9)})
         )  # fmt: skip
+
+
+def copied(study, tmp_path):
+    """Return a copy of the study to write to, and what is asked of it."""
+    results = shutil.ignore_patterns("derivatives", "logs")
+    out = Path(shutil.copytree(study, tmp_path / "out", ignore=results))
+    return out, config_of(out)
+
+
+def test_someone_without_an_image_is_left_out_and_named(study, tmp_path):
+    out, config = copied(study, tmp_path)
+    label = f"sub-{N - 1:02d}"
+    (image,) = out.rglob(f"{label}*_bold.nii.gz")
+    series = image.name.split("_desc")[0] + "_atlas-toy_stat-mean_desc-simple"
+    table = image.with_name(f"{series}_timeseries.tsv")
+    store.write_series(table, np.random.default_rng(0).normal(size=(9, 2)), ("a", "b"))
+    store.write_json(table.with_suffix(".json"), {"Strategy": "simple"})
+    image.unlink()
+    assert run_group(config) == 0
+    analysis = out / "derivatives" / "images"
+    assert len(store.read_table(analysis / "predictions.tsv")) == N - 1
+    told = store.read_table(analysis / "cohort.tsv").set_index("participant_id")
+    assert told.loc[label, "reason"] == "a scan without volume"
+
+
+def test_images_whose_repetition_times_differ_are_noted(study, tmp_path):
+    out, config = copied(study, tmp_path)
+    analysis = AnalysisConfig(models=("cnn3d", "cnn3d-gru"))
+    config = replace(config, analysis=analysis)
+    for at in range(N):
+        (path,) = out.rglob(f"sub-{at:02d}*_bold.json")
+        said = store.read_json(path)
+        store.write_json(path, said | {"RepetitionTime": 1 + at // 2})
+    (note,) = [
+        one
+        for one in _preflight.notes(config, build_cohort(out, config.cohort))
+        if "see the order" in one
+    ]
+    assert note.startswith("cnn3d-gru see the order")  # cnn3d takes a mean over time
+    assert "8 repetition times: 2 of 1 s, 2 of 2 s" in note
+    assert note.count(" of ") < 12  # the first six, not all
+    assert "--resample-tr" not in note  # it acts on series alone
 
 
 def test_scans_with_too_few_volumes_are_refused_before_any_fit_by_name(study):
