@@ -7,7 +7,7 @@ import pandas as pd
 
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
-from bidsclf.report import explanation, page, training
+from bidsclf.report import explanation, page, training, volumes
 from bidsclf.report.harmonized import done_to, method_of
 from bidsclf.report.methods import References, averaged, citing, facts
 from bidsclf.report.people import SUBGROUPS, traits
@@ -41,7 +41,7 @@ def card_text(analysis: Analysis, verdict: Verdict) -> str:
         "reasons": _reasons(analysis),
         "characteristics": "; ".join(f"{k} {v}" for k, v in known.items())
         or "neither age nor sex is known",
-        "inputs": sorted({reads(f) for f in features_of(analysis).values()} - {""}),
+        "inputs": sorted(set(map(_input, features_of(analysis).values())) - {""}),
         "choices": BATCH if "batch" in done_to(analysis) else TRAINING,
         "averaged_words": _averaged(analysis),
         "harmonization": _harmonization(analysis),
@@ -53,7 +53,7 @@ def card_text(analysis: Analysis, verdict: Verdict) -> str:
         "calibrated": _calibrated(analysis),
         "performance": _performance(metrics),
         "verdict": " ".join([verdict.headline, *verdict.sentences]),
-        "is_explained": explanation.is_told(analysis),
+        "explained": explanation.shown(analysis),
         "source": training.source(analysis),
         "external": "whole sites were left out in turn, which is nearest to one"
         if analysis.part("folds").get("scheme") == "loso"
@@ -61,6 +61,11 @@ def card_text(analysis: Analysis, verdict: Verdict) -> str:
         "unanswered": store.read_json(folder / "unanswered.json"),
     }
     return page.fill("model_card.md", values | citing(references))
+
+
+def _input(feature: dict[str, Any]) -> str:
+    is_volume = feature.get("input") == "volume"
+    return volumes.brief(feature) if is_volume else reads(feature)
 
 
 def _averaged(analysis: Analysis) -> str:

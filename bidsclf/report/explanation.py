@@ -10,7 +10,12 @@ from bidsclf.report.maps import volumes
 from bidsclf.report.tables import Analysis, pooled
 
 NAME = "explanation.html"
-SHOWN = ("attributions", "patterns", "influence", "maps")  # any of these makes a page
+SHOWN = {  # any of these makes a page -> what is on it
+    "attributions": "regions",
+    "patterns": "edges",
+    "influence": "communities",
+    "maps": "places in the brain",
+}
 OF_REGIONS = ("attributions", "patterns", "influence", "regions")
 PARTS = {  # table -> what the page lacks without it
     "regions": "positions of regions, so that no brain is drawn",
@@ -21,7 +26,13 @@ PARTS = {  # table -> what the page lacks without it
 
 def is_told(analysis: Analysis) -> bool:
     """Tell whether there is something to show of what models look at."""
-    return any(analysis.table(name) is not None for name in SHOWN)
+    return bool(shown(analysis))
+
+
+def shown(analysis: Analysis) -> str:
+    """Return what the page shows, such as ``regions and edges``; '' for nothing."""
+    held = [words for name, words in SHOWN.items() if analysis.table(name) is not None]
+    return " and ".join([", ".join(held[:-1]), held[-1]] if held[1:] else held)
 
 
 def explanation_page(analysis: Analysis) -> tuple[Path, dict[str, str]]:

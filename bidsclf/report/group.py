@@ -124,10 +124,12 @@ def _sections(analysis: Analysis) -> dict[str, Any]:
         "subgroups": people.subgroups(analysis),
         "embedding": embedding(analysis),
         "learning": learning(analysis),
-        "is_explained": explanation.is_told(analysis),
+        "explained": explanation.shown(analysis),
         "people": people.cohort(analysis),
         "excluded": people.excluded(analysis),
         "harmonization": summary(analysis) if told else None,
+        "is_site_measured": analysis.table("sites") is not None,
+        "has_maps_of_sites": analysis.table("site_map") is not None,
     }
 
 

@@ -13,6 +13,7 @@ from bidsclf.report.embedding import embedded
 from bidsclf.report.harmonized import done_to, method_of
 from bidsclf.report.preparation import (
     features_of,
+    joined_runs,
     model_words,
     preparations,
     uses_torch,
@@ -58,6 +59,7 @@ def methods_text(analysis: Analysis) -> str:
     values = facts(analysis) | {
         "models": [(m, model_words(m, f)) for m, f in features.items()],
         "preparations": partial(preparations, analysis, references.cite),
+        "joined_runs": joined_runs(features),
         "networks": [model for model in features if uses_torch(model)],
         "chosen": _chosen(analysis),
         "n_inner": INNER_FOLDS,

@@ -8,6 +8,7 @@ from typing import Any
 
 from bidsclf.features._strategy import strategy_names
 from bidsclf.files import store
+from bidsclf.report import volumes
 from bidsclf.report.tables import Analysis, pooled
 
 DATA = Path(__file__).parents[1] / "data"
@@ -42,6 +43,8 @@ def model_words(model: str, feature: dict[str, Any]) -> str:
 def reads(feature: dict[str, Any]) -> str:
     """Return what of the brain a model reads; '' if nothing or not recorded."""
     known = store.read_json(WORDS)["inputs"]
+    if feature.get("input") == "volume":
+        return volumes.on_grid(feature)
     if feature.get("input") not in known:
         return ""
     atlas = f" (atlas {feature['atlas']})" if feature.get("atlas") else ""
@@ -77,14 +80,37 @@ def _source(model: str) -> ast.Module | None:
 def preparations(analysis: Analysis, cite: Cite) -> list[str]:
     """Return a paragraph for each way in which features were made of images."""
     found = features_of(analysis).values()
-    told = [
-        " ".join(_prepared(feature, cite)) for feature in found if _is_image(feature)
-    ]
-    return list(dict.fromkeys(told))
+    told = [" ".join(_imaged(feature, cite)) for feature in found]
+    return list(dict.fromkeys(filter(None, told)))
 
 
-def _is_image(feature: dict[str, Any]) -> bool:
-    return bool(feature.get("atlas"))
+def _imaged(feature: dict[str, Any], cite: Cite) -> Iterator[str]:
+    """Yield how images became what a model read; nothing where it read none."""
+    if feature.get("input") != "volume":
+        yield from _prepared(feature, cite) if feature.get("atlas") else ()
+        return
+    made = feature.get("preprocessing") or {}
+    if made.get("Pipeline") == volumes.MATLAB:
+        yield from volumes.converted(feature)
+    elif made.get("Pipeline") or "GridBoxMM" not in made:
+        yield volumes.unknown(feature)
+    else:
+        yield from volumes.resized(feature, cite)
+        yield "Cells were then cleaned over time."
+        yield from _denoised(made)
+        yield from volumes.picked(feature)
+
+
+def joined_runs(features: dict[str, dict[str, Any]]) -> str:
+    """Say how the runs of a person became one row."""
+    read = {feature.get("input") for feature in features.values()}
+    known = store.read_json(WORDS)["joined"]
+    each = [words for name, words in known.items() if name in read]
+    if not each:
+        return "Runs of a person were averaged."
+    said = f"The {' and the '.join(each)} of a person's runs follow one another"
+    has_edges = bool(read & set(store.read_json(WORDS)["inputs"]) - set(known))
+    return said + ("; edges were averaged over runs." if has_edges else ".")
 
 
 def _prepared(feature: dict[str, Any], cite: Cite) -> Iterator[str]:

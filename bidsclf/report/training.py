@@ -13,6 +13,13 @@ SCORES = {
     "mean": "the mean probability over all of that person's windows",
     "share": "the share of that person's windows that are called `{}`",
 }
+SAMPLES = {  # setting ``pick`` -> which volumes are read
+    "all": " Of each person every volume was read.",
+    "even": " Of each person {} volumes were read, evenly spaced from the first to the"
+    " last.",
+    "middle": " Of each person the {} volumes in the middle were read.",
+    "crops": " Windows began every {1} volumes, and the last one ended with the scan.",
+}
 EXPLAINED = {  # method of attributions.tsv -> sentence; {} is the citation, the models
     "integrated gradients": "What moves the score of {1} was measured by integrated"
     " gradients {0} in test people, from an input of zeros (or of no correlation), and"
@@ -50,20 +57,34 @@ def _networks(analysis: Analysis) -> list[str]:
 
 def _words(analysis: Analysis, model: str) -> str:
     chosen = settings_of(analysis, model)
-    unit = "windows" if "window" in chosen else "people"
+    window = chosen.get("window") or _crop(chosen)
+    unit = "windows" if window else "people"
     decay = chosen.get("weight_decay")
     rule = f"AdamW (weight decay {decay:g})" if decay else "Adam"
     drawn = chosen.get("per_person")
     said = f"by {rule} with learning rate {chosen['learning_rate']:g}, in steps of"
     said += f" {chosen['batch_size']} {unit}"
     if unit == "windows":
-        said += f" of {chosen['window']} volumes"
+        said += f" of {window} volumes"
         said += f", an epoch drawing {drawn} a person" if drawn else ""
     said += f", {_ended(analysis, model, chosen)}."
     if unit == "windows" and chosen.get("score") in SCORES:
         words = SCORES[chosen["score"]].format(analysis.labels["1"])
         said += f" A person's score is {words}."
-    return said
+    return said + _sampled(chosen)
+
+
+def _crop(chosen: dict[str, Any]) -> int:
+    """Return how many volumes follow one another in a sample; 0 of other samples."""
+    return int(chosen["n_steps"]) if chosen.get("pick") == "crops" else 0
+
+
+def _sampled(chosen: dict[str, Any]) -> str:
+    """Say which volumes of a person a network of volumes reads; '' of another."""
+    n, pick = chosen.get("n_steps"), chosen.get("pick")
+    if n is None or pick not in SAMPLES:
+        return ""
+    return SAMPLES[pick].format(n, max(1, n // 2)) if n else SAMPLES["all"]
 
 
 def _ended(analysis: Analysis, model: str, chosen: dict[str, Any]) -> str:

@@ -138,6 +138,22 @@ def test_a_page_of_harmonization_that_no_longer_holds_goes(own_study):
     assert not (own_study / "harmonization.html").exists()
 
 
+@pytest.mark.parametrize("is_measured", [True, False])
+@pytest.mark.usefixtures("undrawn")
+def test_whether_sites_still_show_is_asked_only_where_it_was_measured(
+    own_study, is_measured
+):
+    if not is_measured:  # as of volumes, which are harmonized at the embedding
+        for name in ("sites", "site_map", "qcfc"):
+            (own_study / f"{name}.tsv").unlink()
+    group_page(own_study)
+    page, question = text_of(own_study, "harmonization.html"), "still show the site?"
+    assert (question in text_of(own_study)) == is_measured
+    assert ("Maps, methods and notes" in text_of(own_study)) == is_measured
+    assert (f"{question}</h1>" in page) == is_measured
+    assert "What was done to whom" in text_of(own_study) or is_measured
+
+
 def test_every_table_is_known_to_the_reader(drawn_study):
     written = {file.stem for file in drawn_study.glob("*.tsv")}
     assert written == {*NEEDED, *OPTIONAL}

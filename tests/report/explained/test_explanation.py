@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from bidsclf.files import store
-from bidsclf.report import figures
+from bidsclf.report import explanation, figures
 from bidsclf.report.attribution import at_chance, gradients, patterns
+from bidsclf.report.card import card_text
 from bidsclf.report.communities import communities, robustness
 from bidsclf.report.explanation import NAME, explanation_page, is_told
 from bidsclf.report.group import group_page
 from bidsclf.report.tables import EXPLAINED, read_analysis
+from bidsclf.report.verdict import Verdict
 
 TABLES = sorted(set(EXPLAINED) - {"source", "ablation"})  # told on other pages
 
@@ -44,6 +46,37 @@ def test_the_page_is_linked_whole_and_small(drawn):
     names = {file.stem for file in (drawn / "figures").glob("*.svg")}
     assert {"regions-lstm-dg", "edges-fc-svm", "communities-lstm-dg-1"} <= names
     assert {"learning-lstm-dg", "volumes-lstm-dg", "communities-robustness"} <= names
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        (("maps",), "places in the brain"),
+        (("attributions", "patterns"), "regions and edges"),
+        (("attributions", "influence", "maps"),
+         "regions, communities and places in the brain"),
+        (("attributions", "patterns", "influence", "maps"),
+         "regions, edges, communities and places in the brain"),
+        ((), ""),
+    ],
+)  # fmt: skip
+def test_report_and_card_name_what_the_page_shows(told, kinds, said):
+    for name in {"attributions", "patterns", "influence", "maps"} - set(kinds):
+        (told / f"{name}.tsv").unlink()
+    analysis = read_analysis(told)
+    assert explanation.shown(analysis) == said
+    assert is_told(analysis) == bool(said)
+    card = card_text(analysis, Verdict("fc-svm: AUC 0.9."))
+    assert (f"explanation.html shows {said} on average" in card) == bool(said)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_link_to_maps_alone_speaks_of_places(told):
+    for name in ("attributions", "patterns", "influence"):
+        (told / f"{name}.tsv").unlink()
+    group_page(told)
+    link = f'<a href="{NAME}">Places in the brain that move the scores</a>'
+    assert link in text_of(told, "report.html")
 
 
 def test_the_page_says_what_it_does_not_mean(drawn):

@@ -42,6 +42,27 @@ def test_each_network_is_told_by_its_own_monitor_and_settings(told):
     assert "stopped when the loss" not in text
 
 
+@pytest.mark.parametrize(
+    ("sampled", "said"),
+    [
+        ({"n_steps": 8, "pick": "even"}, "Of each person 8 volumes were read, evenly"),
+        ({"n_steps": 8, "pick": "middle"}, "the 8 volumes in the middle were read."),
+        ({"n_steps": 0, "pick": "even"}, "Of each person every volume was read."),
+        ({"n_steps": 0, "pick": "crops"}, "Of each person every volume was read."),
+        ({"n_steps": 8, "pick": "crops"}, "in steps of 32 windows of 8 volumes, for"),
+        ({"n_steps": 8, "pick": "crops"}, "all of that person's windows. Windows began"
+         " every 4 volumes, and the last one ended with the scan."),
+    ],
+)  # fmt: skip
+def test_which_volumes_a_network_reads_is_said(edited, sampled, said):
+    def change(about):
+        chosen = about["model_settings"]["meanmlp"]
+        about["model_settings"]["meanmlp"] = chosen | sampled | {"per_person": 0}
+
+    assert said in edited(change)
+    assert "Of each person" not in edited(lambda about: about.pop("model_settings"))
+
+
 def test_a_monitor_that_should_rise_is_said_to(edited):
     def change(about):
         for note in about["notes"]:
