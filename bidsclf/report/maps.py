@@ -19,6 +19,7 @@ TITLES = {
     "gradient": "{}: gradient x input, log odds by cube",
     "occlusion": "{}: occlusion, log odds by cube",
 }
+NOTHING = "is 0 everywhere: nothing that was tried moves the score."
 XYZ = ["x", "y", "z"]
 DAMAGED = (OSError, EOFError, ValueError, zlib.error, ImageFileError, InputError)
 
@@ -46,19 +47,14 @@ def _map(analysis: Analysis, row: dict[str, Any]) -> dict[str, Any]:
         "label": label,
         "figure": figure,
         "fault": fault,
-        "sentence": _sentence(analysis, row),
+        "sentence": _sentence(analysis, row, is_flat=fault.endswith(NOTHING)),
         "cubes": _cubes(analysis, model) if label == "occlusion" else "",
     }
 
 
-def _sentence(analysis: Analysis, row: dict[str, Any]) -> str:
-    where = ", ".join(f"{row[axis]:.0f}" for axis in XYZ)
-    said = f"{str(row['method']).capitalize()}: largest at"
-    said += f" {where} mm"
-    if not pd.isna(row["signed"]) and row["signed"] != 0:
-        label = analysis.labels["1" if row["signed"] > 0 else "0"]
-        said += f", where on average it speaks for {label}"
-        said += f" ({row['signed']:+#.2g} log odds)"
+def _sentence(analysis: Analysis, row: dict[str, Any], *, is_flat: bool) -> str:
+    said = f"{str(row['method']).capitalize()}: "
+    said += "0 everywhere" if is_flat or row["size"] == 0 else _peak(analysis, row)
     if not pd.isna(row["n_people"]) and not pd.isna(row["n_folds"]):
         folds = int(row["n_folds"])
         said += f". Of {row['n_people']:.0f} tested people in {folds}"
@@ -66,6 +62,17 @@ def _sentence(analysis: Analysis, row: dict[str, Any]) -> str:
     if not pd.isna(row["correlation"]):
         said += f"; the maps of two folds correlate by {row['correlation']:.2f}"
     return f"{said}."
+
+
+def _peak(analysis: Analysis, row: dict[str, Any]) -> str:
+    """Return where a map is largest, and for what it speaks there."""
+    where = ", ".join(f"{row[axis]:.0f}" for axis in XYZ)
+    said = f"largest at {where} mm"
+    if pd.isna(row["signed"]) or row["signed"] == 0:
+        return said
+    label = analysis.labels["1" if row["signed"] > 0 else "0"]
+    said += f", where on average it speaks for {label}"
+    return f"{said} ({row['signed']:+#.2g} log odds)"
 
 
 def _cubes(analysis: Analysis, model: str) -> str:
@@ -95,7 +102,7 @@ def _figure(
     except DAMAGED as error:
         return None, f"{name} is not readable, so that it is not drawn: {error}"
     if not (values > 0).any():
-        return None, f"{name} is 0 everywhere: nothing that was tried moves the score."
+        return None, f"{name} {NOTHING}"
     title = TITLES[label].format(model)
     return figures.slices(
         values, affine, at, title, on_template=space.startswith("MNI152")

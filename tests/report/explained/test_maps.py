@@ -102,6 +102,18 @@ def test_a_map_of_nothing_is_said(told):
     assert gradient["figure"]
     assert occlusion["figure"] is None
     assert "is 0 everywhere" in occlusion["fault"]
+    assert occlusion["sentence"] == (
+        "Occlusion: 0 everywhere. Of 36 tested people in 5 folds; the maps of two folds"
+        " correlate by 0.64."
+    )
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_map_without_a_peak_names_no_place(changed):
+    analysis = changed("maps", lambda table: table.assign(size=0.0, signed=0.0))
+    for made in volumes(analysis)[0]["maps"]:
+        assert ": 0 everywhere. Of" in made["sentence"]
+        assert "largest at" not in made["sentence"]
 
 
 def test_a_map_needs_no_template_and_shows_where_it_is_cut():
