@@ -110,6 +110,13 @@ def test_all_volumes_are_taken_where_a_word_says_so(folders):
     assert (made.length, made.size, made.pick, made.zscore) == (30, 34, "even", True)
 
 
+@pytest.mark.parametrize("text", ["0", "-2", "many", "2.5", "", "1e2", "All"])
+def test_fewer_than_one_volume_is_refused_by_what_is_taken(folders, text):
+    words = [*folders, "participant", "--features", "volume"]
+    (said,) = problems(*words, f"--volume-length={text}")
+    assert said == f"--volume-length is {text!r}; it takes 1 or more, or all."
+
+
 def test_a_group_chooses_among_grids(folders):
     assert config(*folders, "group", "--volume-size", "34").cohort.volume_size == 34
     assert config(*folders, "group").cohort.volume_size is None

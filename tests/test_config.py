@@ -73,6 +73,7 @@ def test_every_default_is_within_its_own_bounds(part):
         (ExtractConfig, {"atlases": ()}, "--atlases is empty"),
         (ExtractConfig, {"features": ("a", "a")}, "--features names one twice: a a"),
         (VolumeConfig, {"pick": "evn"}, "--volume-pick is 'evn'.* mean 'even'"),
+        (VolumeConfig, {"length": -2}, "-length is -2; it takes 1 or more, or all"),
         (
             ExtractConfig,
             {"volume": VolumeConfig(size=20, zscore=True)},

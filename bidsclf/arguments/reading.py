@@ -73,6 +73,15 @@ def _gigabytes(text: str) -> float:
     return gigabytes
 
 
+def _length(text: str) -> int:
+    """Return how many volumes are asked for, 0 for ``all``."""
+    if text == "all":
+        return 0
+    if not re.fullmatch(r"[0-9]+", text) or int(text) < 1:
+        raise ConfigError(f"--volume-length is {text!r}; it takes 1 or more, or all.")
+    return int(text)
+
+
 def _value(option: str, given: Any) -> Any:
     """Return the plain value of an option's text."""
     if given is None or given == []:
@@ -81,8 +90,8 @@ def _value(option: str, given: Any) -> Any:
         return _labels(option, given)
     if option == "--dummy-scans" and given == "auto":
         return None
-    if option == "--volume-length" and given == "all":
-        return 0
+    if option == "--volume-length":
+        return _length(given)
     if option == "--mem":
         return _gigabytes(given)
     if option == "--derivatives":

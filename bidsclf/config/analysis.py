@@ -248,14 +248,23 @@ class AnalysisConfig(Checked):
                     " meanmlp:patience=20."
                 )
                 continue
-            model, name, _ = match.groups()
+            model, name, value = match.groups()
             family_all = f"{model.partition('-')[0]}-{ALL}"
             if model not in self.models and family_all not in self.models:
                 problems.append(
                     f"--model-settings {word}: {model!r} is not among --models"
-                    f" {' '.join(self.models)}.{did_you_mean(model, self.models)}"
+                    f" {' '.join(self.models)}.{self._instead(model, name, value)}"
                 )
             if (model, name) in seen:
                 problems.append(f"--model-settings gives {model}:{name} twice.")
             seen.add((model, name))
         return problems
+
+    def _instead(self, model: str, name: str, value: str) -> str:
+        """Return what to write: of a family, the settings of those that were named."""
+        family, _, member = model.partition("-")
+        named = [one for one in self.models if one.partition("-")[0] == family]
+        if member != ALL or not named:
+            return did_you_mean(model, self.models)
+        words = " ".join(f"{one}:{name}={value}" for one in named)
+        return f" Write {words}, or name {model} there."

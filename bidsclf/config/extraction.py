@@ -76,7 +76,8 @@ class VolumeConfig(Checked):
     size : int
         Voxels along each edge of the small grid.
     length : int
-        Volumes that are taken; 0 takes all that are kept.
+        Volumes that are taken; 0 takes all that are kept, which the command line
+        calls ``all`` and a settings file 0.
     pick : {'even', 'contiguous'}
         Volumes evenly spaced over the run, or those in its middle.
     zscore : bool
@@ -85,9 +86,17 @@ class VolumeConfig(Checked):
     """
 
     size: int = setting(34, "--volume-size", least=4, most=256)
-    length: int = setting(20, "--volume-length", least=0)
+    length: int = setting(20, "--volume-length")
     pick: str = setting("even", "--volume-pick", choices=("even", "contiguous"))
     zscore: bool = setting(False, "--volume-zscore")
+
+    def _contradictions(self) -> list[str]:
+        if self.length >= 0:
+            return []
+        return [
+            f"--volume-length is {self.length}; it takes 1 or more, or all (in a"
+            " settings file, 0)."
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,25 @@ def test_a_family_that_was_not_asked_for_has_no_settings(tmp_path):
         config_of(tmp_path, "lstm-d", settings=("lstm-all:n_epochs=5",))
 
 
+@pytest.mark.parametrize(
+    ("models", "word", "said"),
+    [
+        (("cnn3d",), "cnn3d-all:width=4", "Write cnn3d:width=4, or name cnn3d-all"),
+        (
+            ("fc-svm", "resnet3d-a-bigru", "resnet3d-c-bilstm"),
+            "resnet3d-all:width=4",
+            "Write resnet3d-a-bigru:width=4 resnet3d-c-bilstm:width=4, or name",
+        ),
+        (("fc-svm",), "cnn3d-all:width=4", "--models fc-svm.$"),
+    ],
+)
+def test_a_family_s_setting_names_what_to_write_of_single_members(
+    tmp_path, models, word, said
+):
+    with pytest.raises(ConfigError, match=said):
+        config_of(tmp_path, *models, settings=(word,))
+
+
 def test_the_command_line_takes_families_and_settings_of_members(tmp_path):
     words = ["--models", "lstm-all", "--model-settings", "lstm-d:n_epochs=7"]
     named = [str(tmp_path / "in"), str(tmp_path / "out"), "group", *words]
