@@ -75,7 +75,8 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
         run = stack.enter_context(_run.recorded(config, command))
         run.notes += found.notes
         _tidy(config.output_dir, found)
-        _write_roots(config, found, atlases)
+        roots = _roots(config, found, atlases)
+        derivatives.write_roots(config.output_dir, roots)
         _scans.note_atlases(config.output_dir, atlases)
         own = stack.enter_context(_work.own_folder(work, run.folder.name, settings))
         _run.open_notes(own / "notes", settings)
@@ -83,6 +84,7 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
             is_kept = not config.run.clean_workdir
             weights = (work if is_kept else own) / "weights"
             _extract(run, found, planned, own / "notes", weights)
+            _describe(run, roots)
         _draw(run, found, own / "notes")
     return run.code
 
@@ -152,26 +154,32 @@ def _tidy(out: Path, found: Discovery) -> None:
         _run.LOG.info("removed %d half-written files of runs that ended", removed)
 
 
-def _write_roots(
+def _roots(
     config: Config, found: Discovery, atlases: Sequence[_scans.Atlas]
-) -> None:
+) -> derivatives.Roots:
+    """Return what stands at the root before any scan is read."""
     people, columns = participants_table(config.bids_dir, config.derivatives)
-    stem = Path(config.extract.denoise.strategy).stem
     datasets = {scan.dataset for scan in found.scans}
-    roots = derivatives.Roots(
+    return derivatives.Roots(
         name=_name(config.bids_dir),
         links={"fmriprep": max(datasets).as_uri()} if datasets else {},
         participants=people,
         columns=columns,
         atlases=tuple(map(_scans.atlas_words, atlases)),
-        descriptions=_descriptions(stem, config.extract),
         generated_by=tuple(_pipelines(datasets)),
     )
-    derivatives.write_roots(config.output_dir, roots)
 
 
-def _descriptions(stem: str, extract: ExtractConfig) -> dict[str, str]:
-    """Return what each ``desc-`` of this run means."""
+def _describe(run: _run.Run, roots: derivatives.Roots) -> None:
+    """Say what each ``desc-`` of this run means, where some scan has come to it."""
+    if all(unit.state == "failed" for unit in run.units):
+        return
+    said = _descriptions(run.config.extract)
+    derivatives.write_roots(run.config.output_dir, replace(roots, descriptions=said))
+
+
+def _descriptions(extract: ExtractConfig) -> dict[str, str]:
+    stem = Path(extract.denoise.strategy).stem
     cleaned = f"Cleaned by the strategy {stem}"
     said, size = {stem: f"{cleaned}."}, extract.volume.size
     if "volume" in extract.features:

@@ -182,6 +182,16 @@ def test_volumes_come_beside_series_or_alone_and_none_is_replaced_unasked(config
     assert len(list(out.glob("sub-01/func/*_bold.nii.gz"))) == 2
 
 
+def test_a_grid_that_no_run_came_to_is_not_described(config):
+    config = replace(config, selection=SelectionConfig(participant_label=("01",)))
+    assert run_participant(with_volumes(config, length=5000)) == 4
+    out = config.output_dir
+    assert not list(out.glob("sub-01/func/*grid18*"))
+    assert not (out / "descriptions.tsv").exists()
+    assert run_participant(with_volumes(config)) == 0
+    assert "desc-simplegrid18" in (out / "descriptions.tsv").read_text()
+
+
 def test_memory_is_asked_for_as_cells_and_volumes_are_held(config):
     assert scan_gb(config.extract) == SCAN_GB
     few, many = (with_volumes(config, size=34, length=n).extract for n in (20, 0))
