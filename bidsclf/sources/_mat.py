@@ -1,6 +1,9 @@
 """All .mat files of a folder: named, read, converted, reported; each fails alone."""
 
 import argparse
+import logging
+import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +15,8 @@ import pandas as pd
 
 from bidsclf import __version__
 from bidsclf.errors import ConfigError, InputError, NothingMatched
-from bidsclf.files import derivatives, paths, status
+from bidsclf.files import derivatives, status
+from bidsclf.files.people import listed
 from bidsclf.sources._mat_file import peek
 from bidsclf.sources._mat_people import (
     DIAGNOSIS,
@@ -29,6 +33,7 @@ from bidsclf.sources._mat_volume import MatConfig, write_scan
 from bidsclf.sources._units import report, run_unit
 from bidsclf.sources._workers import each
 
+LOG = logging.getLogger("bidsclf")
 LOG_COLUMNS = [ID, "source", "state", "reason"]
 COLUMNS = {
     DIAGNOSIS: {"Description": "Named by --labels, from the table, the path or dx."},
@@ -99,7 +104,7 @@ def convert(namespace: argparse.Namespace) -> int:
         standardize=namespace.standardize,
         tr_s=namespace.tr,
         voxel_mm=namespace.voxel_size,
-        space=paths.label(namespace.space),
+        space=namespace.space,
     )
     plans, log = _find(folder, namespace)
     looks = each(partial(look, labels), plans, nprocs=namespace.nprocs)
@@ -111,8 +116,9 @@ def convert(namespace: argparse.Namespace) -> int:
     for plan, problem in zip(plans, problems, strict=True):
         state = "failed" if problem else "done"
         log.append((plan.named.participant, plan.source, state, problem))
+    log += _kept(out, config, {plan.unit for plan in plans})
     table = pd.DataFrame(log, columns=LOG_COLUMNS)
-    name = f"matfile_{config.desc}.tsv"
+    name = f"matfile_{config.kind}.tsv"
     return report(out / "logs" / name, table, title="matfile", noun="files")
 
 
@@ -126,9 +132,10 @@ def _find(folder: Path, namespace: argparse.Namespace) -> tuple[list[Plan], list
     plans: list[Plan] = []
     log: list[Row] = []
     for path in files:
-        named, source = name_of(path, folder, pattern), str(path.relative_to(folder))
-        if named is None:
-            log.append(("n/a", source, "left out", "its path does not fit --pattern"))
+        source = os.fsencode(path.relative_to(folder)).decode(errors="replace")
+        named = _named(path, source, folder, pattern)
+        if not isinstance(named, Named):
+            log.append(named)
         elif people is not None and named.participant not in people.index:
             reason = f"no row in {namespace.phenotypic.name}"
             log.append((named.participant, source, "left out", reason))
@@ -136,14 +143,54 @@ def _find(folder: Path, namespace: argparse.Namespace) -> tuple[list[Plan], list
             row = None if people is None else people.loc[named.participant].to_dict()
             plans.append(Plan(path=path, root=folder, named=named, row=row))
     if not plans:
+        _, source, _, reason = log[0]
         raise NothingMatched(
             f"none of {len(files)} files in {folder} can be used; the first,"
-            f" {log[0][1]}: {log[0][3]}."
+            f" {source}: {reason.removeprefix(f'{Path(source).name}: ').rstrip('.')}."
         )
     if people is not None:
         absent = sorted(set(people.index) - {plan.named.participant for plan in plans})
         log += [(name, "", "left out", "no file of this person") for name in absent]
     return plans, log
+
+
+def _named(
+    path: Path, source: str, folder: Path, pattern: re.Pattern[str]
+) -> Named | Row:
+    """Return what the path of a file says, or the row that says why it cannot."""
+    if path.is_dir():
+        return "n/a", source, "left out", "a folder, not a file"
+    name = Path(source).name
+    if source != str(path.relative_to(folder)):
+        problem = f"{name}: its path is not text in UTF-8. Rename it."
+        return "n/a", source, "failed", problem
+    try:
+        named = name_of(path, folder, pattern)
+    except InputError as error:
+        advice = "Rename it with letters a to z or digits, or choose another --pattern."
+        problem = f"{name}: {error} {advice}"
+        return "n/a", source, "failed", problem
+    return named or ("n/a", source, "left out", "its path does not fit --pattern")
+
+
+def _kept(out: Path, config: MatConfig, units: set[str]) -> list[Row]:
+    """Return the scans of earlier runs that no file gives now; their images stay."""
+    rows = []
+    for before in status.read_all(out):
+        unit = before.unit.removesuffix(f"_{config.kind}")
+        there = [name for name in before.outputs if (out / name).exists()]
+        if unit == before.unit or unit in units or not there:
+            continue
+        reason = "of an earlier run; no file gives it now, and what was written stays"
+        rows.append((unit.partition("_")[0], "", "kept", f"{reason}: {there[0]}"))
+    if rows:
+        LOG.warning(
+            "matfile: no file gives %d scans of earlier runs now, of %s. What was"
+            " written of them stays, and group reads it; remove what is not wanted.",
+            len(rows),
+            listed(row[0] for row in rows),
+        )
+    return rows
 
 
 def look(labels: Mapping[str, str], plan: Plan) -> Seen:
@@ -209,7 +256,7 @@ def convert_file(out: Path, config: MatConfig, plan: Plan) -> str:
         entities, meta = plan.named.entities, {"Sources": [uri]}
         return write_scan(out, plan.path, entities, meta, config=config)
 
-    return run_unit(out, f"{plan.unit}_desc-{config.desc}", key, write)
+    return run_unit(out, f"{plan.unit}_{config.kind}", key, write)
 
 
 def _write_roots(

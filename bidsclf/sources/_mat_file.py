@@ -57,13 +57,17 @@ def peek(path: Path) -> MatScan:
                 f" {orig.shape[::-1]}; a scan has four (x, y, z, time). Save it again."
             )
         shape = orig.shape[:0:-1]
-        inside = np.asarray(mask[()]).T
-        _check_mask(path, inside, shape, orig.shape)
+        _check_shape(path, mask.shape[::-1], shape, orig.shape)
+        inside = np.nan_to_num(np.asarray(mask[()]).T) > 0
+        if not inside.any():
+            raise InputError(
+                f"{path.name}: {GROUP}/mask holds no voxel. Make it again."
+            )
         code = _code(path, file)
         return MatScan(
             shape=shape,
             n_volumes=orig.shape[0],
-            mask=np.nan_to_num(inside) > 0,
+            mask=inside,
             code=code,
         )
 
@@ -95,14 +99,18 @@ def read_volumes(path: Path) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open a file; whatever HDF5 finds damaged in it is an InputError."""
+    """Open a file; whatever HDF5 finds damaged in it is an InputError.
+
+    A flipped byte may also make a type that numpy has not, or a name that is no
+    text: h5py then raises ValueError or TypeError.
+    """
     try:
         with path.open("rb") as stream:
             start = stream.read(1024)
         _check_kind(path, start)
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path.name}: cannot be read ({error}). The file is cut off or damaged, or"
             " may not be read: copy or save it again."
@@ -128,7 +136,7 @@ def _member(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     group = file.get(GROUP)
     found = group.get(name) if isinstance(group, h5py.Group) else None
     if not isinstance(found, h5py.Dataset):
-        there = sorted(group) if isinstance(group, h5py.Group) else sorted(file)
+        there = sorted(map(str, group if isinstance(group, h5py.Group) else file))
         raise InputError(
             f"{path.name}: no {GROUP}/{name}; there are: {', '.join(there) or 'none'}."
             f" A file holds {GROUP} with orig, mask and dx."
@@ -143,22 +151,21 @@ def _member(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     return found
 
 
-def _check_mask(
-    path: Path, mask: np.ndarray, shape: tuple[int, ...], stored: tuple[int, ...]
+def _check_shape(
+    path: Path, mask: tuple[int, ...], shape: tuple[int, ...], stored: tuple[int, ...]
 ) -> None:
-    if mask.shape != shape:
-        turned = ""
-        if mask.shape == stored[:0:-1] or mask.T.shape == stored[:3]:
-            turned = (
-                " It fits the axes in the other order: MATLAB's is read, in which HDF5"
-                " gives time first."
-            )
-        raise InputError(
-            f"{path.name}: {GROUP}/mask has the shape {mask.shape}, the scan"
-            f" {shape}; they share one grid.{turned} Save it again."
+    if mask == shape:
+        return
+    turned = ""
+    if mask[::-1] == stored[:3]:
+        turned = (
+            " It fits the axes in the other order: MATLAB's is read, in which HDF5"
+            " gives time first."
         )
-    if not (np.nan_to_num(mask) > 0).any():
-        raise InputError(f"{path.name}: {GROUP}/mask holds no voxel. Make it again.")
+    raise InputError(
+        f"{path.name}: {GROUP}/mask has the shape {mask}, the scan"
+        f" {shape}; they share one grid.{turned} Save it again."
+    )
 
 
 def _code(path: Path, file: h5py.File) -> str | None:

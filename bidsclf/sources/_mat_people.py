@@ -123,7 +123,13 @@ def read_pattern(text: str) -> re.Pattern[str]:
 
 
 def name_of(path: Path, folder: Path, pattern: re.Pattern[str]) -> Named | None:
-    """Return what the path below a folder says; None if the pattern is not in it."""
+    """Return what the path below a folder says; None if the pattern is not in it.
+
+    Raises
+    ------
+    InputError
+        A group of the pattern holds no letter or digit where a label is needed.
+    """
     match = pattern.search(path.relative_to(folder).as_posix())
     if match is None:
         return None
@@ -158,7 +164,8 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        It cannot be read, has no participant_id, or names a person twice.
+        It cannot be read, has no participant_id, one that is no label, or names a
+        person twice.
     """
     try:
         table = pd.read_csv(
@@ -181,7 +188,10 @@ def read_table(path: Path) -> pd.DataFrame:
             f"{path}: {what} {ID!r}, which says whose each row is; there are:"
             f" {', '.join(map(str, table))}. Mend the table."
         )
-    table[ID] = table[ID].map(participant_of)
+    try:
+        table[ID] = table[ID].map(participant_of)
+    except InputError as error:
+        raise InputError(f"{path}: {ID} {error} Mend the table.") from error
     twice = sorted(set(table[ID][table[ID].duplicated()]))
     if twice:
         raise InputError(

@@ -4,6 +4,7 @@ A file is read twice, a few volumes at a time: first to find what is missing and
 mean, then to write. Memory stays below one scan, whatever the scan's length.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from bidsclf.sources._mat_file import MatScan, peek, read_volumes
 
 MAX_MISSING = 0.05  # of the values inside the mask: seed 004's limit, itself refused
 MIN_MEAN = 1e-3  # of the root mean square: below, values are centred already; ours
+MIN_SIZE, MAX_SIZE = 4, 256  # as --volume-size of run.py, which chooses among grids
 STANDARDIZED = {
     "mean": "Divided by the mean over the mask and all volumes.",
     "none": "None: the values of the file.",
@@ -34,7 +36,8 @@ class MatConfig:
     Attributes
     ----------
     size : int
-        Cells along each axis; 0 keeps the file's own grid.
+        Cells along each axis, from 4 to what --volume-size takes; 0 keeps the
+        file's own grid.
     standardize : {'mean', 'none'}
     tr_s, voxel_mm : float or None
         As the user says them: the files do not.
@@ -50,16 +53,38 @@ class MatConfig:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.size and self.size < 4:
-            problems.append(f"--size is {self.size}; it takes 4 or more.")
+        if self.size and not MIN_SIZE <= self.size <= MAX_SIZE:
+            problems.append(
+                f"--size is {self.size}; it takes {MIN_SIZE} to {MAX_SIZE}."
+            )
         if self.tr_s is not None and not 0 < self.tr_s < 20:
             problems.append(f"--tr is {self.tr_s}; it is in seconds, between 0 and 20.")
         if self.voxel_mm is not None and not 0 < self.voxel_mm < 50:
             problems.append(
                 f"--voxel-size is {self.voxel_mm}; it is in mm, between 0 and 50."
             )
+        if self.size and self.voxel_mm is not None:
+            problems.append(
+                "--voxel-size and --size: a cell of the small grid is a share of the"
+                " box of each mask, of no size in mm that all share. Leave one out."
+            )
+        if not re.search("[0-9a-zA-Z]", self.space):
+            problems.append(
+                f"--space is {self.space!r}, which holds no letter or digit; give the"
+                " template, such as MNI152NLin2009cAsym, or leave it out."
+            )
         if problems:
             raise ConfigError("\n".join(problems))
+
+    @property
+    def kind(self) -> str:
+        """Entities that tell images of a scan apart: ``space-…_desc-…``."""
+        return f"space-{self.template}_desc-{self.desc}"
+
+    @property
+    def template(self) -> str:
+        """Value of ``space-``."""
+        return paths.label(self.space)
 
     @property
     def desc(self) -> str:
@@ -168,7 +193,7 @@ def write_scan(
         raise error if named else InputError(f"{path.name}: {error}") from error
     gain = 1 / found.mean if config.standardize == "mean" else 1.0
     image = out / paths.build(
-        entities | {"space": config.space, "desc": config.desc}, "bold", ".nii.gz"
+        entities | {"space": config.template, "desc": config.desc}, "bold", ".nii.gz"
     )
     write_volumes(
         image,
@@ -198,7 +223,7 @@ def _said(found: Survey, config: MatConfig) -> dict[str, Any]:
         "SkullStripped": True,
         "Pipeline": "matfile",
         "Strategy": "none",
-        "SpatialReference": config.space,
+        "SpatialReference": config.template,
         "VolumeStandardization": STANDARDIZED[config.standardize],
         "MissingShare": round(found.missing, 6),
         "MissingFilled": "Mean of finite neighbours inside the mask, weighted by a"

@@ -54,7 +54,9 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tr", type=float, help="repetition time, in seconds")
     parser.add_argument(
-        "--voxel-size", type=float, help="edge of a voxel of the files, in mm"
+        "--voxel-size",
+        type=float,
+        help="edge of a voxel of the files, in mm, where their own grid is kept",
     )
     parser.add_argument(
         "--space",

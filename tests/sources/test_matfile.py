@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -24,6 +25,7 @@ from bidsclf.sources._fill import fill_missing
 from bidsclf.sources._mat_file import peek, read_volumes
 
 SHAPE, N_VOLUMES = (6, 7, 5), 8
+LOG = "matfile_space-individual_desc-matgrid0.tsv"
 LABELS = ("--labels", "1=autism", "2=control")
 
 
@@ -238,7 +240,7 @@ def test_people_come_from_a_table(folder, tmp_path):
     assert (log["state"] == "done").sum() == 5
 
 
-@pytest.mark.parametrize("options", [(), ("--size=4", "--tr=2", "--voxel-size=3")])
+@pytest.mark.parametrize("options", [("--voxel-size=3",), ("--size=4", "--tr=2")])
 def test_the_official_validator_finds_no_error(folder, tmp_path, options):
     converted(folder, tmp_path / "out", *SITES, *options)
     command = [Path(sys.executable).with_name("bids-validator-deno"), tmp_path / "out"]
@@ -339,6 +341,67 @@ def test_a_file_fails_alone_with_its_name_and_the_reason(folder, tmp_path, kind)
     assert not [*out.rglob(".partial-*")]
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("--.mat", r"'--' holds no letter or digit .*Rename it"),
+        ("\u00e9.mat", "holds no letter or digit"),
+        (os.fsdecode(b"sub-7\xff.mat"), "its path is not text in UTF-8. Rename it"),
+    ],
+)
+def test_a_file_whose_name_gives_no_label_fails_alone(folder, tmp_path, name, reason):
+    write_mat(folder / "NYU" / name, scan(9))
+    assert converted(folder, tmp_path / "out") == 4
+    log = store.read_table(tmp_path / "out/logs" / LOG, text=True).set_index("state")
+    assert sorted(log.index) == ["done"] * 6 + ["failed"]
+    said = os.fsencode(name).decode(errors="replace")
+    assert log.at["failed", "source"] == f"NYU/{said}"
+    assert log.at["failed", "reason"].startswith(f"{said}: ")
+    assert re.search(reason, log.at["failed", "reason"])
+
+
+def test_a_session_without_a_letter_fails_alone_too(folder, tmp_path):
+    write_mat(folder / "NYU" / "sub-000_ses--.mat", scan(9))
+    parts = r"(?P<subject>sub-\d+)(_ses-(?P<session>.))?\.mat$"
+    assert converted(folder, tmp_path / "out", "--pattern", parts) == 4
+    assert (log_of(tmp_path / "out")["state"] == "done").sum() == 6
+
+
+def test_a_folder_with_the_name_of_a_file_is_left_out(folder, tmp_path):
+    (folder / "NYU.mat").mkdir()
+    write_mat(folder / "NYU.mat" / "sub-9.mat", scan(9))
+    assert converted(folder, tmp_path / "out") == 0
+    log = store.read_table(tmp_path / "out/logs" / LOG, text=True).set_index("source")
+    assert log.at["NYU.mat", "state"] == "left out"
+    assert log.at["NYU.mat", "reason"] == "a folder, not a file"
+    assert log.at["NYU.mat/sub-9.mat", "state"] == "done"
+
+
+FLOAT64 = bytes.fromhex("11203f0008000000 00004000340b0034ff030000")  # in HDF5
+
+
+@pytest.mark.parametrize(
+    ("right", "flipped", "reason"),
+    [
+        (FLOAT64, FLOAT64[:-2] + b"\1\0", "cut off or damaged"),  # of no range of numpy
+        (FLOAT64, b"\x12" + FLOAT64[1:], "cut off or damaged"),  # a type of time
+        (b"orig\0", b"or\xffg\0", "no fMRIdata/orig; there are: .*dx, mask"),
+    ],
+)
+def test_a_flipped_byte_of_a_type_or_a_name_is_damage(
+    folder, tmp_path, right, flipped, reason
+):
+    path = folder / "NYU" / "sub-001.mat"
+    raw = path.read_bytes()
+    assert right in raw
+    path.write_bytes(raw.replace(right, flipped))
+    assert converted(folder, tmp_path / "out") == 4
+    log = log_of(tmp_path / "out")
+    assert (log["state"] == "done").sum() == 5
+    assert log.at["sub-001", "reason"].startswith("sub-001.mat: ")
+    assert re.search(reason, log.at["sub-001", "reason"])
+
+
 def test_just_under_five_per_cent_is_filled(tmp_path):
     write_mat(tmp_path / "in" / "a.mat", missing(1 / 21))
     assert converted(tmp_path / "in", tmp_path / "out") == 0
@@ -359,6 +422,81 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(folder, tmp_path):
     path.write_bytes(kept)
     assert converted(folder, out) == 0
     assert {p.name for p in out.rglob("*_bold.nii.gz")} == {p.name for p in before}
+
+
+def images_of(out: Path) -> set[str]:
+    return {path.name for path in out.rglob("*_bold.nii.gz")}
+
+
+def test_images_of_two_spaces_stand_side_by_side(folder, tmp_path):
+    out = tmp_path / "out"
+    assert converted(folder, out) == 0
+    first = {p: p.stat().st_mtime_ns for p in out.rglob("*_bold.nii.gz")}
+    assert converted(folder, out, "--space=MNI152") == 0
+    assert len(images_of(out)) == 12
+    assert {p.name for p in (out / "logs").iterdir()} == {
+        LOG, "matfile_space-MNI152_desc-matgrid0.tsv"
+    }  # fmt: skip
+    cut(folder / "NYU" / "sub-001.mat")
+    assert converted(folder, out, "--space=MNI152") == 4
+    assert len(images_of(out)) == 11
+    assert converted(folder, out) == 4  # it knows what it had written itself
+    assert len(images_of(out)) == 10
+    assert not [p for p, time in first.items()
+                if p.exists() and p.stat().st_mtime_ns != time]  # fmt: skip
+
+
+def test_a_file_that_has_gone_is_named_and_its_images_stay(folder, tmp_path, caplog):
+    out = tmp_path / "out"
+    assert converted(folder, out) == 0
+    assert converted(folder, out, "--size=4") == 0
+    assert "earlier runs" not in caplog.text
+    (folder / "NYU" / "sub-001.mat").unlink()
+    assert converted(folder, out) == 0
+    said = "no file gives 1 scans of earlier runs now, of sub-001. What was written of"
+    assert said in caplog.text
+    log = store.read_table(out / "logs" / LOG, text=True).set_index("participant_id")
+    assert log.at["sub-001", "state"] == "kept"
+    (image,) = (out / "sub-001").rglob("*matgrid0_bold.nii.gz")
+    assert log.at["sub-001", "reason"].endswith(f": {image.relative_to(out)}")
+    assert (log["state"] == "done").sum() == 5
+    for path in (out / "sub-001").rglob("*matgrid0*"):
+        path.unlink()
+    assert converted(folder, out) == 0
+    assert "sub-001" not in (out / "logs" / LOG).read_text()
+
+
+def test_what_a_killed_process_left_behind_is_removed(folder, tmp_path):
+    out, gone = tmp_path / "out", subprocess.Popen(["true"])
+    gone.wait()
+    place = store.owner().rpartition("-")[0]
+    half = out / "sub-000" / "func" / f"{store.PARTIAL}{place}-{gone.pid}-ab.nii.gz"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    assert converted(folder, out) == 0
+    assert not half.exists()
+
+
+def centred(share: float) -> np.ndarray:
+    """A scan whose mean in the mask is a share of its root mean square."""
+    orig, mask = scan(0), mask_of()
+    inside = orig[mask]
+    inside = (inside - inside.mean()) / inside.std()
+    orig[mask] = inside + share
+    return orig
+
+
+@pytest.mark.parametrize(("share", "code"), [(0.002, 0), (0.0005, 4), (-0.002, 4)])
+def test_a_mean_that_is_next_to_nothing_divides_nothing(tmp_path, share, code):
+    """The constant says a thousandth; a scan divided by less would be thousands."""
+    write_mat(tmp_path / "in" / "a.mat", centred(share))
+    write_mat(tmp_path / "in" / "b.mat", scan(1))
+    out = tmp_path / "out"
+    assert converted(tmp_path / "in", out) == code
+    if code:
+        assert "its values seem to be centred" in log_of(out).at["sub-a", "reason"]
+    else:
+        assert image_of(out, "sub-a").get_fdata()[mask_of()].std() > 400
 
 
 def test_another_map_of_labels_takes_back_whom_it_does_not_know(folder, tmp_path):
@@ -405,7 +543,18 @@ def test_sources_that_contradict_each_other_are_named(folder, tmp_path):
         (["--pattern", r"(?P<who>\w+)"], ConfigError, r"it needs \(\?P<subject>"),
         (["--pattern", r"(?P<subject>x\d)"], NothingMatched, "does not fit --pattern"),
         (["--size=3", "--tr=2000"], ConfigError, "--size is 3(.|\n)*--tr is 2000.0"),
+        (["--size=257"], ConfigError, "--size is 257; it takes 4 to 256"),
         (["--voxel-size=-1"], ConfigError, "--voxel-size is -1.0; it is in mm"),
+        (
+            ["--size=4", "--voxel-size=3"],
+            ConfigError,
+            "--voxel-size and --size: a cell",
+        ),
+        (
+            ["--space", "!!"],
+            ConfigError,
+            "--space is '!!', which holds no letter or di",
+        ),
         (["--phenotypic=absent.csv"], InputError, "absent.csv: not a readable table"),
     ],
 )
@@ -418,7 +567,8 @@ def test_options_that_cannot_be_are_named(folder, tmp_path, options, kind, messa
 @pytest.mark.parametrize(
     ("text", "message"),
     [("id,site\n1,a\n", "no column 'participant_id'"),
-     ("participant_id\n1\nsub-1\n", "1 people have more than one row")],
+     ("participant_id\n1\nsub-1\n", "1 people have more than one row"),
+     ("participant_id\n1\n--\n", r"people.csv: participant_id '--' holds no letter")],
 )  # fmt: skip
 def test_a_table_that_names_nobody_or_twice_is_refused(tmp_path, text, message):
     path = tmp_path / "people.csv"
