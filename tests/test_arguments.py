@@ -120,8 +120,11 @@ def test_fewer_than_one_volume_is_refused_by_what_is_taken(folders, text):
 def test_a_group_chooses_among_grids(folders):
     assert config(*folders, "group", "--volume-size", "34").cohort.volume_size == 34
     assert config(*folders, "group").cohort.volume_size is None
-    (said,) = problems(*folders, "group", "--volume-size", "3")
-    assert said == "--volume-size is 3; it takes 4 or more and 256 or less."
+    assert config(*folders, "group", "--volume-size", "own").cohort.volume_size == 0
+    (said,) = problems(*folders, "group", "--volume-size", "257")
+    assert said == "--volume-size is 257; it takes 0 or more and 256 or less."
+    (said,) = problems(*folders, "participant", "--volume-size", "own")
+    assert said == "--volume-size is 'own'; it takes a whole number."
     (said,) = problems(*folders, "group", "--volume-pick", "even")
     assert said.startswith("--volume-pick acts at participant")
 

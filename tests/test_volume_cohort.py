@@ -208,6 +208,26 @@ def test_two_grids_are_chosen_between(study):
         build_cohort(study, CohortConfig(volume_size=7))
 
 
+def test_the_grid_that_images_came_with_is_chosen_by_its_word(study):
+    """--volume-size own reads grid 0, and the message says that word."""
+    with pytest.raises(ConfigError, match=r"--volume-size own: .*there are: 5\."):
+        build_cohort(study, CohortConfig(volume_size=0))
+    for label in LABELS:
+        values = image_of(label, shape=(7, 4, 9))
+        add(study, label, desc="simplegrid0", values=values)
+    with pytest.raises(ConfigError, match=r"2 kinds: 5, own; .*with --volume-size"):
+        build_cohort(study, CohortConfig())
+    for size, shape in ((0, (6, 7, 4, 9)), (5, (6, *SHAPE))):
+        cohort = build_cohort(study, CohortConfig(volume_size=size))
+        assert cohort.load("volume").shapes == [shape] * 4
+        assert cohort.describe("volume")["grid"] == str(size)
+    for label in LABELS:
+        path_of(study, label).unlink()
+    for size in (None, 0):
+        cohort = build_cohort(study, CohortConfig(volume_size=size))
+        assert cohort.load("volume").shapes == [(6, 7, 4, 9)] * 4
+
+
 def test_images_lie_beside_the_tables_of_their_strategy(study):
     names = ("insula", "cuneus")
     for label in LABELS[:3]:

@@ -14,7 +14,9 @@ FILES = {  # options whose value is one path that exists
     "--config-file", "--atlas-image", "--networks", "--decoding-data",
 }  # fmt: skip
 
-TEXTS = ("--mem", "--dummy-scans", "--volume-length")  # numbers, or words for them
+TEXTS = (  # numbers, or words for them
+    "--mem", "--dummy-scans", "--volume-length", "--volume-size",
+)  # fmt: skip
 
 
 def _input(action: argparse.Action) -> dict[str, Any]:

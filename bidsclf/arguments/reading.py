@@ -10,7 +10,7 @@ from typing import Any
 from bidsclf.arguments.disk import disk_problems, get, make_absolute, put
 from bidsclf.arguments.table import every, settings
 from bidsclf.config import LEVELS, Config, from_plain
-from bidsclf.config.analysis import ALL
+from bidsclf.config.analysis import ALL, OWN
 from bidsclf.errors import ConfigError
 from bidsclf.options import did_you_mean, load
 
@@ -114,6 +114,8 @@ def _moved(path: str, value: Any) -> Any:
                 " reads exactly one."
             )
         return _stem(value[0])
+    if path == "extract.volume.size" and value == OWN:
+        return 0
     return _stem(value) if path == "extract.denoise.strategy" else value
 
 

@@ -82,9 +82,10 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    " those that fMRIPrep flagged", PARTICIPANT),
             Option("--min-coverage", "SHARE", "a region with a smaller share of its"
                    " voxels in the brain mask is n/a", PARTICIPANT),
-            Option("--volume-size", "N", "edge of the small grid that the feature"
-                   " volume brings the brain to, in voxels; at group and predict, which"
-                   " of the grids there are is read"),
+            Option("--volume-size", "N|own", "edge of the small grid that the"
+                   " feature volume brings the brain to, in voxels; at group and"
+                   " predict, which of the grids there are is read: own is that of the"
+                   " images themselves, as bidsclf-data matfile keeps it"),
             Option("--volume-length", "N|all", "volumes that the feature volume takes"
                    " of a run, or all that are kept", PARTICIPANT),
             Option("--volume-pick", "HOW", "volumes evenly spaced over the run, or"

@@ -112,7 +112,7 @@ def _like(config: CohortConfig, cohort: Cohort) -> CohortConfig:
     return replace(
         config,
         participant_label=(),
-        volume_size=config.volume_size or int(chosen.get("grid") or 0) or None,
+        volume_size=config.size_like(chosen.get("grid")),
         atlas=kind("atlas", "seg", "scale"),
         desc=kind("desc"),
         space=kind("space", "res"),

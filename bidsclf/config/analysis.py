@@ -12,6 +12,7 @@ UNSEEN = ("refuse", "identity", "batch")
 HARMONIZERS = ("none", "combat", "combat-gam", "covbat")
 N_FOLDS = 10
 BOOTSTRAP_REPEATS = 100  # rounds of seeds 000
+OWN = "own"  # --volume-size own, kept as 0: images on the grid they came with
 ALL = "all"  # ``FAMILY-all`` in --models is every member of the family
 FEWEST_REFITS = 20  # the least p, 1 / (m + 1), is below .05 then
 
@@ -31,7 +32,8 @@ class CohortConfig(Checked):
     atlas, desc, space : str or None
         Which derivatives are read; None takes the only one there is.
     volume_size : int or None
-        Which grid of the volumes is read, by its edge; None takes the only one.
+        Which grid of the volumes is read, by its edge; 0 is the images' own, which
+        ``bidsclf-data matfile`` keeps; None takes the only one.
     participant_label, session_label, task_id, run_id : tuple of str
         Which people and runs are read, labels without prefix; empty means all.
     include : str or None
@@ -60,7 +62,7 @@ class CohortConfig(Checked):
     atlas: str | None = None
     desc: str | None = None
     space: str | None = None
-    volume_size: int | None = setting(None, "--volume-size", least=4, most=256)
+    volume_size: int | None = setting(None, "--volume-size", least=0, most=256)
     participant_label: tuple[str, ...] = setting((), "--participant-label")
     session_label: tuple[str, ...] = setting((), "--session-label")
     task_id: tuple[str, ...] = setting((), "--task-id")
@@ -73,6 +75,17 @@ class CohortConfig(Checked):
     group_column: str | None = setting(None, "--group-column")
     covariates: tuple[str, ...] = setting((), "--covariates")
     missing: str = setting("error", "--missing", choices=MISSING)
+
+    def size_like(self, grid: str | None) -> int | None:
+        """Return ``volume_size``, or that of a grid such as '34' where none is said.
+
+        Examples
+        --------
+        >>> CohortConfig().size_like("34"), CohortConfig(volume_size=0).size_like("34")
+        (34, 0)
+        """
+        is_said = self.volume_size is not None or not grid
+        return self.volume_size if is_said else int(grid or 0)
 
     def _contradictions(self) -> list[str]:
         problems = (

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bidsclf.config import CohortConfig
+from bidsclf.config.analysis import OWN
 from bidsclf.errors import ConfigError, NothingMatched
 from bidsclf.files.derivatives import find_features
 from bidsclf.files.inputs import Scan
@@ -41,7 +42,7 @@ def choose_scans(
         relmat (missing where the file is); sorted by participant_id and run.
     chosen : dict
         atlas, seg, scale, desc, space and res of the files, and the grid of images:
-        'simplegrid34' is of desc 'simple' and grid '34'.
+        'simplegrid34' is of desc 'simple' and grid '34'; '0' is the images' own.
 
     Raises
     ------
@@ -66,10 +67,9 @@ def choose_scans(
     tables = _narrow(tables, SPACE, config.space, "--space")
     tables = _narrow(tables, ("task",), None, "--task-id")
     is_image = tables["suffix"] == "bold"
-    size = None if config.volume_size is None else str(config.volume_size)
     images = tables[is_image]
     if len(images):
-        images = _narrow(images, (GRID,), size, "--volume-size")
+        images = _of_one_grid(images, config.volume_size)
         tables = pd.concat([tables[~is_image], images])
     chosen = tables[[*ATLAS, *DESC, *SPACE]].iloc[0].to_dict()
     chosen[GRID] = images[GRID].iloc[0] if len(images) else ""
@@ -108,6 +108,13 @@ def _of_one_atlas(tables: pd.DataFrame, config: CohortConfig) -> pd.DataFrame:
         return tables
     narrowed = _narrow(tables[~is_image], ATLAS, config.atlas, "--atlases")
     return pd.concat([narrowed, tables[is_image]])
+
+
+def _of_one_grid(images: pd.DataFrame, size: int | None) -> pd.DataFrame:
+    """Keep the images of one grid; messages name it as --volume-size does."""
+    words = images.assign(grid=images[GRID].replace("0", OWN))
+    wanted = None if size is None else str(size or OWN)
+    return images.loc[_narrow(words, (GRID,), wanted, "--volume-size").index]
 
 
 def _scans(tables: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:

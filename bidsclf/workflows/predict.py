@@ -196,7 +196,7 @@ def _like(
         **unsaid,
         runs=context.get("runs", config.runs),
         resample_tr_s=feature.get("resample_tr_s"),
-        volume_size=config.volume_size or int(feature.get("grid") or 0) or None,
+        volume_size=config.size_like(feature.get("grid")),
         covariates=fitted.covariates,
         target="" if config.target.lower() in named else config.target,
     )

@@ -18,6 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bidsclf.arguments import parse, to_config
+from bidsclf.cohort import build_cohort
+from bidsclf.config import CohortConfig
 from bidsclf.errors import BidsclfError, ConfigError, InputError, NothingMatched
 from bidsclf.files import derivatives, store
 from bidsclf.sources import _mat_people, matfile
@@ -593,6 +596,18 @@ def test_memory_stays_below_one_scan(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 24**3 * n * 4
+
+
+def test_the_group_level_takes_the_grid_of_the_files_by_its_word(folder, tmp_path):
+    out = tmp_path / "out"
+    assert converted(folder, out, *SITES) == 0
+    assert converted(folder, out, *SITES, "--size=4") == 0
+    for word, shape in (("own", SHAPE), ("4", (4, 4, 4))):
+        words = [str(out), str(out), "group", "--volume-size", word]
+        cohort = build_cohort(out, to_config(parse(words)).cohort)
+        assert cohort.load("volume").shapes == [(N_VOLUMES, *shape)] * 6
+    with pytest.raises(ConfigError, match=r"2 kinds: 4, own; .*with --volume-size"):
+        build_cohort(out, CohortConfig())
 
 
 @pytest.mark.slow
