@@ -92,7 +92,7 @@ def _harmonization(analysis: Analysis) -> str:
         for done_so, words in HARMONIZED.items()
         if (n := done.get(done_so))
     ]
-    named = f"Site effects were removed by {method} where it acts on the input"
+    named = f"Site effects were removed by {method} in the models it is defined for"
     return f"{named}: {'; '.join(told)}." if told else f"{named}."
 
 

@@ -1,7 +1,7 @@
 """Where networks of volumes look: slices through the places that move a score."""
 
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel
 import numpy as np
@@ -19,9 +19,18 @@ TITLES = {
     "gradient": "{}: gradient x input, log odds by cube",
     "occlusion": "{}: occlusion, log odds by cube",
 }
+NOWHERE = "individual"  # space of images that are aligned to no template
 NOTHING = "is 0 everywhere: nothing that was tried moves the score."
 XYZ = ["x", "y", "z"]
 DAMAGED = (OSError, EOFError, ValueError, zlib.error, ImageFileError, InputError)
+
+
+class Map(NamedTuple):
+    """An image of magnitudes, (X, Y, Z); voxels to mm; and the space of the mm."""
+
+    values: np.ndarray
+    affine: np.ndarray
+    space: str
 
 
 def volumes(analysis: Analysis) -> list[dict[str, Any]]:
@@ -42,19 +51,23 @@ def volumes(analysis: Analysis) -> list[dict[str, Any]]:
 
 def _map(analysis: Analysis, row: dict[str, Any]) -> dict[str, Any]:
     model, label = str(row["model"]), LABELS[row["method"]]
-    figure, fault = _figure(analysis, model, label, [float(row[k]) for k in XYZ])
+    image, fault = _read(analysis, paths.map_file(model, f"{label}size"))
+    title, at = TITLES[label].format(model), [float(row[axis]) for axis in XYZ]
     return {
         "label": label,
-        "figure": figure,
+        "figure": None if image is None else _figure(image, at, title),
         "fault": fault,
-        "sentence": _sentence(analysis, row, is_flat=fault.endswith(NOTHING)),
+        "sentence": _sentence(analysis, row, image, is_flat=fault.endswith(NOTHING)),
         "cubes": _cubes(analysis, model) if label == "occlusion" else "",
     }
 
 
-def _sentence(analysis: Analysis, row: dict[str, Any], *, is_flat: bool) -> str:
+def _sentence(
+    analysis: Analysis, row: dict[str, Any], image: Map | None, *, is_flat: bool
+) -> str:
+    is_flat |= row["size"] == 0
     said = f"{str(row['method']).capitalize()}: "
-    said += "0 everywhere" if is_flat or row["size"] == 0 else _peak(analysis, row)
+    said += "0 everywhere" if is_flat else _peak(analysis, row, image)
     if not pd.isna(row["n_people"]) and not pd.isna(row["n_folds"]):
         folds = int(row["n_folds"])
         said += f". Of {row['n_people']:.0f} tested people in {folds}"
@@ -64,10 +77,9 @@ def _sentence(analysis: Analysis, row: dict[str, Any], *, is_flat: bool) -> str:
     return f"{said}."
 
 
-def _peak(analysis: Analysis, row: dict[str, Any]) -> str:
+def _peak(analysis: Analysis, row: dict[str, Any], image: Map | None) -> str:
     """Return where a map is largest, and for what it speaks there."""
-    where = ", ".join(f"{row[axis]:.0f}" for axis in XYZ)
-    said = f"largest at {where} mm"
+    said = f"largest {_place([row[axis] for axis in XYZ], image)}"
     if pd.isna(row["signed"]) or row["signed"] == 0:
         return said
     label = analysis.labels["1" if row["signed"] > 0 else "0"]
@@ -89,25 +101,36 @@ def _cubes(analysis: Analysis, model: str) -> str:
     )
 
 
-def _figure(
-    analysis: Analysis, model: str, label: str, at: list[float]
-) -> tuple[str | None, str]:
-    """Return the picture of a map, or why there is none."""
-    name = paths.map_file(model, f"{label}size")
+def _place(mm: list[float], image: Map | None) -> str:
+    """Return a place in mm, or by its voxel where mm mean nothing."""
+    if image is None or image.space != NOWHERE:
+        return f"at {', '.join(f'{one:.0f}' for one in mm)} mm"
+    voxel = (np.linalg.inv(image.affine) @ [*mm, 1])[:3].round().astype(int)
+    return (
+        f"in voxel {', '.join(map(str, voxel))} (from 0; the images are aligned to no"
+        " template, so that left and right are not known)"
+    )
+
+
+def _read(analysis: Analysis, name: str) -> tuple[Map | None, str]:
+    """Return a map, or why there is nothing to draw."""
     path = analysis.folder / name
+    beside = path.with_name(path.name.replace(".nii.gz", ".json"))
     try:
         image: Any = nibabel.load(str(path))
-        values, affine = np.asarray(image.get_fdata()), image.affine
-        space = str(store.read_json(_beside(path)).get("Space", ""))
+        space = str(store.read_json(beside).get("Space", ""))
+        found = Map(np.asarray(image.get_fdata()), image.affine, space)
     except DAMAGED as error:
         return None, f"{name} is not readable, so that it is not drawn: {error}"
-    if not (values > 0).any():
-        return None, f"{name} {NOTHING}"
-    title = TITLES[label].format(model)
+    return (found, "") if (found.values > 0).any() else (None, f"{name} {NOTHING}")
+
+
+def _figure(image: Map, at: list[float], title: str) -> str:
     return figures.slices(
-        values, affine, at, title, on_template=space.startswith("MNI152")
-    ), ""
-
-
-def _beside(path: Any) -> Any:
-    return path.with_name(path.name.replace(".nii.gz", ".json"))
+        image.values,
+        image.affine,
+        at,
+        title,
+        on_template=image.space.startswith("MNI152"),
+        has_sides=image.space != NOWHERE,
+    )

@@ -40,6 +40,7 @@ def brief(feature: Feature) -> str:
     """Return volumes with how they were made, in a phrase."""
     made = feature.get("preprocessing") or {}
     length, pick = made.get("VolumeLength"), made.get("VolumePick")
+    scaled = str(made.get("VolumeStandardization", "")).removeprefix("None: ")
     taken = f"{length} of a run, {PICKED[pick]}" if pick in PICKED else ""
     if pick == "all" or made.get("Pipeline") == MATLAB:
         taken = "all that are kept of a run"
@@ -47,7 +48,7 @@ def brief(feature: Feature) -> str:
         f"from {made['Pipeline']}" if made.get("Pipeline") else "",
         taken,
         f"denoising strategy {made['Strategy']}" if made.get("Strategy") else "",
-        str(made.get("VolumeStandardization", "")).rstrip("."),
+        scaled[:1].lower() + scaled[1:].rstrip("."),
     ]
     told = "; ".join(filter(None, said)) or "how they were made is not recorded"
     return f"{on_grid(feature)} ({told})"
@@ -75,7 +76,8 @@ def converted(feature: Feature) -> Iterator[str]:
     else:
         yield (
             "Each scan was cropped to the box of its own mask and resized to"
-            f" {cells or f'{size} by {size} by {size}'} cells. {_weighed('the mask')}"
+            f" {cells or f'{size} by {size} by {size}'} cells, so that a cell need not"
+            f" be the same place in two people. {_weighed('the mask')}"
         )
     scaled = made.get("VolumeStandardization")
     yield SCALED.get(str(scaled), _scaled(scaled))

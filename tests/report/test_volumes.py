@@ -135,7 +135,10 @@ def test_the_card_says_how_volumes_were_made(own_study):
         "volumes of 12 by 12 by 12 cells (10 of a run, evenly spaced; denoising"
         " strategy simple; divided by the mean over brain and time)" in card
     )
-    assert "all that are kept of a run; denoising strat" in texts(own_study, MATLAB)[1]
+    assert (
+        "(from matfile; all that are kept of a run; denoising strategy none; divided by"
+        " the mean over the mask and all volumes)" in texts(own_study, MATLAB)[1]
+    )
     _, card = texts(own_study, {}, shape=None)
     assert "volumes (how they were made is not recorded)" in card
 

@@ -14,7 +14,7 @@ from nibabel.nifti1 import Nifti1Image
 from bidsclf.report.figures._draw import STYLE, svg
 
 SIZE = (6.6, 2.7)  # inches
-BELOW = (0.0, 0.0, 0.98, 0.88)  # of the figure: the slices, under the title
+BELOW = (0.0, 0.0, 0.88, 0.88)  # of the figure: under the title, left of numbers
 SHOWN = 0.9  # share of the brain's voxels that are not coloured; ours
 
 
@@ -25,6 +25,7 @@ def slices(
     title: str,
     *,
     on_template: bool = True,
+    has_sides: bool = True,
 ) -> str:
     """Draw the tenth of a map's voxels with most, in three slices through a place.
 
@@ -39,20 +40,24 @@ def slices(
     title : str
     on_template : bool
         Whether the map is in MNI space, whose template then lies under it.
+    has_sides : bool
+        Whether it is known where left and right are.
     """
     from nilearn.plotting.displays import OrthoSlicer
 
     limit = float(np.quantile(values[values > 0], SHOWN))
+    cuts = tuple(round(one) for one in at)  # nilearn's labels leave out decimals
     image = Nifti1Image(values.astype(np.float32), affine)
     under = _template() if on_template else Nifti1Image(_outline(values), affine)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE)
         view = OrthoSlicer.init_with_figure(
-            img=under, figure=figure, axes=BELOW, cut_coords=tuple(at), black_bg=False
+            img=under, figure=figure, axes=BELOW, cut_coords=cuts, black_bg=False
         )
         view.add_overlay(under, cmap="gray", vmin=0, vmax=1.2)
         view.add_overlay(image, threshold=limit, vmin=0, cmap="inferno", colorbar=True)
-        view.annotate(size=8)
+        figure.axes[-1].yaxis.tick_right()  # numbers of the bar: not into the slices
+        view.annotate(size=8, left_right=has_sides)
         figure.suptitle(title, x=0.01, y=0.99, ha="left", va="top", fontsize=10)
         return svg(figure, title)
 

@@ -31,7 +31,8 @@ def test_the_peak_is_told_with_its_direction_and_of_how_many(told):
 def test_slices_go_through_the_peak_of_the_map_on_disk(told, monkeypatch):
     drawn = []
 
-    def slices(values, affine, at, title, *, on_template):
+    def slices(values, affine, at, title, *, on_template, has_sides):
+        assert has_sides
         drawn.append((values, affine, at, title, on_template))
         return "<svg></svg>"
 
@@ -46,17 +47,22 @@ def test_slices_go_through_the_peak_of_the_map_on_disk(told, monkeypatch):
         assert on_template
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_other_spaces_have_no_template(told, monkeypatch):
+@pytest.mark.parametrize("space", ["T1w", "individual"])
+def test_other_spaces_have_no_template_and_perhaps_no_sides(told, monkeypatch, space):
     seen = []
     monkeypatch.setattr(
-        figures, "slices", lambda *_, on_template: seen.append(on_template) or "<svg/>"
+        figures, "slices", lambda *_, **how: seen.append(how) or "<svg/>"
     )
     path = told / map_file("cnn3d", "occlusionsize", ".json")
-    store.write_json(path, {"Space": "T1w"})
+    store.write_json(path, {"Space": space})
     [one] = volumes(read_analysis(told))
-    assert seen == [True, False]
+    assert [how["on_template"] for how in seen] == [True, False]
+    assert [how["has_sides"] for how in seen] == [True, space != "individual"]
     assert one["maps"][1]["cubes"] == ""
+    said = one["maps"][1]["sentence"]
+    assert ("left and right are not known" in said) == (space == "individual")
+    assert ("largest in voxel 8, 8, 7 (from 0;" in said) == (space == "individual")
+    assert ("largest at 30, 14, 24 mm" in said) == (space == "T1w")
 
 
 @pytest.mark.parametrize("damage", ["absent", "cut", "no image"])
@@ -116,9 +122,13 @@ def test_a_map_without_a_peak_names_no_place(changed):
         assert "largest at" not in made["sentence"]
 
 
-def test_a_map_needs_no_template_and_shows_where_it_is_cut():
+@pytest.mark.parametrize("sides", [True, False])
+def test_a_map_needs_no_template_and_shows_where_it_is_cut(sides):
     values, affine = np.zeros((6, 6, 6)), np.diag([10.0, 10, 10, 1])
     values[2:5, 2:5, 2:5] = np.arange(1.0, 28).reshape(3, 3, 3)
-    drawn = figures.slices(values, affine, (40, 40, 40), "a & b", on_template=False)
+    drawn = figures.slices(
+        values, affine, (39.6, 40, 40), "a & b", on_template=False, has_sides=sides
+    )
     assert 'aria-label="a &amp; b"' in drawn
     assert {"x=40", "y=40", "z=40"} <= set(re.findall(r"[xyz]=-?\d+", drawn))
+    assert (">L<" in drawn) == (">R<" in drawn) == sides
