@@ -14,7 +14,7 @@ from bidsclf.errors import InputError
 from bidsclf.models._volumes import Volumes, check_finite, digest
 
 FILE = "volumes.h5"
-CACHE = 2**27  # bytes of chunks that a process keeps, where nothing is said; ours
+CACHE = 2**26  # bytes of chunks that a process keeps, where nothing is said; ours
 
 
 class Stored(Sequence[np.ndarray]):
