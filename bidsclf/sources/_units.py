@@ -101,6 +101,9 @@ def report(path: Path, log: pd.DataFrame, *, title: str, noun: str = "people") -
         *(counts.get(state, 0) for state in ("left out", "failed")),
         path,
     )
-    for reason in log["reason"][log["state"] == "failed"][:QUOTED]:
+    reasons = log["reason"][log["state"] == "failed"]
+    for reason in reasons[:QUOTED]:
         LOG.error("%s", reason)
+    if len(reasons) > QUOTED:
+        LOG.error("… and %d more, in the table above", len(reasons) - QUOTED)
     return SOME_FAILED if counts.get("failed", 0) else 0
