@@ -1,6 +1,5 @@
 """Images in one HDF5 file: checksummed, and read chunk by chunk when asked for."""
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from bidsclf.errors import InputError
 from bidsclf.models._volumes import Volumes, check_finite, digest
 
 FILE = "volumes.h5"
+OVERHEAD, ROOM = 512, 2**20  # bytes of HDF5's, a volume and a file; at most; ours
 CACHE = 2**26  # bytes of chunks that a process keeps, where nothing is said; ours
 
 
@@ -104,39 +104,56 @@ def write_volumes(path: Path, x: Volumes) -> None:
         An image holds values that are not finite or cannot be read, or the disk
         is full.
     """
-    known = getattr(x.source, "names", None)
-    names = [f"row {row}" if known is None else known[row] for row in x.rows]
-    ends = np.cumsum([0, *x.lengths[x.rows]])
     for old in path.parent.glob(f".partial-*-{path.name}"):  # of a process killed here
         old.unlink(missing_ok=True)
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
-        # the latest format, since older ones have no checksum of where chunks lie: a
-        # flipped bit there would read as zeros
-        with (
-            _sink(path, partial) as sink,
-            h5py.File(sink, "w", libver="latest") as file,
-        ):
-            stored = file.create_dataset(
-                "volumes",
-                (int(ends[-1]), *x.shape),
-                np.float32,
-                chunks=(1, *x.shape),
-                fletcher32=True,
-            )
-            told = []
-            for at, scan in enumerate(x):
-                _check(scan, names[at], (int(x.lengths[x.rows[at]]), *x.shape))
-                stored[ends[at] : ends[at + 1]] = scan
-                told.append(digest(scan))
-                sink.check()
-            for name, values in (("ends", ends), ("names", names), ("digests", told)):
-                raw = values if name == "ends" else [one.encode() for one in values]
-                file.create_dataset(name, data=np.array(raw), fletcher32=True)
+        with _full(path):
+            _reserve(partial, x)
+            _store(partial, x)
         partial.replace(path)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _reserve(partial: Path, x: Volumes) -> None:
+    """Take all the room that images need: raise OSError where there is less."""
+    n_volumes = int(x.lengths[x.rows].sum())
+    n_bytes = n_volumes * (4 * int(np.prod(x.shape)) + OVERHEAD) + ROOM
+    with partial.open("ab") as file:
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
+def _store(partial: Path, x: Volumes) -> None:
+    """Write images and their digests, then cut off the room that was not needed."""
+    known = getattr(x.source, "names", None)
+    names = [f"row {row}" if known is None else known[row] for row in x.rows]
+    ends = np.cumsum([0, *x.lengths[x.rows]])
+    # the latest format, since older ones have no checksum of where chunks lie: a
+    # flipped bit there would read as zeros
+    with h5py.File(partial, "w", libver="latest") as file:
+        _reserve(partial, x)  # a disk that fills later ends the process in HDF5
+        stored = file.create_dataset(
+            "volumes",
+            (int(ends[-1]), *x.shape),
+            np.float32,
+            chunks=(1, *x.shape),
+            fletcher32=True,
+        )
+        told = []
+        for at, scan in enumerate(x):
+            _check(scan, names[at], (int(x.lengths[x.rows[at]]), *x.shape))
+            stored[ends[at] : ends[at + 1]] = scan
+            told.append(digest(scan))
+        for name, values in (("ends", ends), ("names", names), ("digests", told)):
+            raw = values if name == "ends" else [one.encode() for one in values]
+            file.create_dataset(name, data=np.array(raw), fletcher32=True)
+        file.flush()
+        n_bytes = file.id.get_filesize()
+    with partial.open("r+b") as whole:
+        whole.truncate(n_bytes)
+        os.fsync(whole.fileno())  # some disks say only now that they are full
 
 
 def _check(scan: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
@@ -178,49 +195,11 @@ def _named(path: Path, name: str = "") -> Iterator[None]:
         ) from error
 
 
-class _Sink(io.FileIO):
-    """A file whose faults are told when asked for.
-
-    A disk that fills while HDF5 writes ends the process, by a segmentation fault: so it
-    is not told.
-    """
-
-    fault: OSError | None = None
-
-    def write(self, raw: Any) -> int:
-        """Write all bytes, unless the disk has refused some already."""
-        left = memoryview(raw).cast("B")
-        n_bytes = len(left)
-        try:
-            while len(left) and self.fault is None:
-                left = left[super().write(left) :]
-        except OSError as error:
-            self.fault = error
-        return n_bytes
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the length, unless the disk has refused something already."""
-        try:
-            if self.fault is None:
-                return super().truncate(size)
-        except OSError as error:
-            self.fault = error
-        return size or 0
-
-    def check(self) -> None:
-        """Raise what the disk said."""
-        if self.fault is not None:
-            raise self.fault
-
-
 @contextmanager
-def _sink(path: Path, partial: Path) -> Iterator[_Sink]:
-    """Open a file for HDF5 to write, and say in an error what could not be stored."""
+def _full(path: Path) -> Iterator[None]:
+    """Say in an error of the disk what could not be stored."""
     try:
-        with _Sink(partial, "w+") as sink:
-            yield sink
-            sink.check()
-            os.fsync(sink.fileno())  # some disks say only now that they are full
+        yield
     except OSError as error:
         raise InputError(
             f"{path}: the images cannot be stored ({str(error)[:120]}). Make room, or"

@@ -285,6 +285,29 @@ def test_a_disk_that_is_full_is_told(tmp_path, room):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_signals_while_images_are_stored_end_as_any_other(tmp_path):
+    code = (
+        "import os, signal, sys, threading; import numpy as np\n"
+        "from pathlib import Path; from bidsclf.models._volumes import Volumes\n"
+        "from bidsclf.models._rows import save_rows\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "scans = Volumes.of([np.ones((99, 9, 9, 9), np.float32)] * 600)\n"
+        "threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()\n"
+        "save_rows(Path(sys.argv[1]), scans)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 143, done.stderr  # not -11, of a segmentation fault
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_no_larger_than_its_content(tmp_path):
+    scans = images([4, 6])
+    save_rows(tmp_path, Volumes.of(scans))
+    content = sum(scan.nbytes for scan in scans)
+    assert content < (tmp_path / FILE).stat().st_size < content + 20_000
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / f".partial-1-{FILE}").write_bytes(b"half")
     save_rows(tmp_path, Volumes.of(images([4])))
