@@ -40,7 +40,7 @@ SETTINGS = {  # small, so that the suite stays fast
 }
 SETTINGS |= {f"lstm-{kind}": WINDOWED for kind in ("s", "d", "h", "dg")}
 SETTINGS |= {
-    f"resnet3d-{depth}-bi{cell}": OVER_TIME
+    f"resnet3d-{depth}-bi{cell}": OVER_TIME | (LONGER if depth in "cd" else {})
     for depth in "abcd"
     for cell in ("lstm", "gru")
 }

@@ -246,10 +246,18 @@ def test_images_lie_beside_the_tables_of_their_strategy(study):
     with pytest.raises(InputError, match="1 of 4 scans have no timeseries: sub-04"):
         cohort.load("timeseries")
     some = build_cohort(study, CohortConfig(), ["timeseries", "volume"])
-    assert some.excluded.to_numpy().tolist() == [
-        ["sub-04", "a scan without timeseries"]
-    ]
+    assert some.excluded.to_numpy().tolist() == [["sub-04", "no scan with timeseries"]]
     assert len(some.load("timeseries")) == len(some.load("volume")) == 3
+    (note,) = some.notes
+    assert note.startswith("1 people are left out, who have no scan with timeseries")
+    without = CohortConfig(include="participant_id != 'sub-04'")
+    assert not build_cohort(study, without, ["timeseries", "volume"]).notes
+    path_of(study, "03").unlink()
+    path_of(study, "01").unlink()
+    with pytest.raises(InputError, match=r"one value.* who have no scan with .*volume"):
+        build_cohort(study, CohortConfig(), ["timeseries", "volume"])
+    for label in ("01", "03"):
+        add(study, label)
     same = build_cohort(study, CohortConfig(), ["volume", "covariance", "phenotype"])
     assert len(same.people) == 4  # nobody has a covariance: --features makes it
     shutil.rmtree(study / "sub-04")

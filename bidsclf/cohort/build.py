@@ -1,7 +1,7 @@
 """Join participants.tsv with features; say why each other person is left out."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +10,11 @@ import pandas as pd
 
 from bidsclf.cohort.table import OURS, Cohort
 from bidsclf.config import CohortConfig
-from bidsclf.errors import InputError, NothingMatched
+from bidsclf.errors import BidsclfError, InputError, NothingMatched
 from bidsclf.files.agreement import common_regions, how_made
 from bidsclf.files.choice import choose_scans, scans_of
+from bidsclf.files.complete import complete
 from bidsclf.files.damage import damaged
-from bidsclf.files.inputs import lacking
 from bidsclf.files.matched import unmatched
 from bidsclf.files.people import (
     ID,
@@ -46,8 +46,8 @@ def build_cohort(
     out : Path
     config : CohortConfig
     inputs : collection of str
-        What models will take: whoever has a scan that lacks one of these, which
-        others have, is left out, and images among them are read whole.
+        What models will take: a scan that lacks one of these, which others have,
+        is left out, and images among them are read whole.
 
     Returns
     -------
@@ -86,14 +86,17 @@ def build_cohort(
     others = people[ID][~matching(people, config.include)]
     reasons |= dict.fromkeys(others, f"not in --include {config.include}")
     files, chosen = choose_scans(out, config)
-    reasons = reasons_of(files, lacking(scans_of(files), inputs)) | reasons
     strangers = set(files[ID]) - set(people[ID])
     reasons |= dict.fromkeys(strangers, "no row in participants.tsv")
     asked = {config.target, config.site_column, config.group_column}
     people = people.drop(columns=asked & set(OURS) & set(people))
     people = with_ours(people, label, site, group)
     cohort = join(people, files, reasons, config.runs, chosen, inputs)
-    return at_one_rate(_judged(cohort, traits, config), config.resample_tr_s)
+    try:
+        cohort = _judged(cohort, traits, config)
+    except BidsclfError as error:
+        raise type(error)(" ".join([str(error), *cohort.notes])) from error
+    return at_one_rate(cohort, config.resample_tr_s)
 
 
 def looked_up(config: CohortConfig) -> list[str]:
@@ -129,7 +132,7 @@ def _judged(cohort: Cohort, traits: pd.DataFrame, config: CohortConfig) -> Cohor
         config.covariates,
         config.missing,
     )
-    return replace(cohort, notes=tuple(notes))
+    return replace(cohort, notes=(*cohort.notes, *notes))
 
 
 def load_people(
@@ -202,11 +205,6 @@ def at_one_rate(cohort: Cohort, tr_s: float | None) -> Cohort:
     return replace(cohort, resample_tr_s=tr_s)
 
 
-def reasons_of(files: pd.DataFrame, of_scans: Mapping[int, str]) -> dict[str, str]:
-    """Return the reasons against people, from those against their scans."""
-    return {files[ID].iloc[at]: reason for at, reason in of_scans.items()}
-
-
 def with_ours(
     people: pd.DataFrame, label: pd.Series, site: pd.Series, group: pd.Series | None
 ) -> pd.DataFrame:
@@ -234,7 +232,11 @@ def join(
     reasons = dict.fromkeys(absent, "no features among those chosen") | reasons
     files = files[~files[ID].isin(reasons)]
     _refuse_nobody(files, people, reasons, has_names)
-    reasons |= reasons_of(files, damaged(scans_of(files), inputs))
+    files, lacking, notes = complete(files, inputs)
+    reasons |= lacking
+    _refuse_nobody(files, people, reasons, has_names)
+    broken = damaged(scans_of(files), inputs)
+    reasons |= {files[ID].iloc[at]: reason for at, reason in broken.items()}
     files = files[~files[ID].isin(reasons)]
     _refuse_nobody(files, people, reasons, has_names)
     scans = scans_of(files)
@@ -259,6 +261,7 @@ def join(
         files=files,
         regions=regions,
         source={**chosen, "preprocessing": made},
+        notes=tuple(notes),
         grid=grid,
         made_volumes=made_volumes,
     )

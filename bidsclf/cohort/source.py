@@ -1,25 +1,18 @@
 """People outside the study, whom a model may learn from and nobody tests."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from bidsclf.cohort.build import (
-    at_one_rate,
-    join,
-    looked_up,
-    reasons_of,
-    with_ours,
-)
+from bidsclf.cohort.build import at_one_rate, join, looked_up, with_ours
 from bidsclf.cohort.table import Cohort
 from bidsclf.config import CohortConfig
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files.agreement import differences
-from bidsclf.files.choice import choose_scans, scans_of
+from bidsclf.files.choice import choose_scans
 from bidsclf.files.images import is_same
-from bidsclf.files.inputs import lacking
 from bidsclf.files.people import ID, column_of, matching, read_people
 from bidsclf.models._rows import row_digests
 
@@ -29,7 +22,11 @@ SAME = "with a scan whose features are those of someone studied"
 
 
 def source_of(
-    out: Path, config: CohortConfig, cohort: Cohort, inputs: Sequence[str] = ()
+    out: Path,
+    config: CohortConfig,
+    cohort: Cohort,
+    inputs: Sequence[str] = (),
+    only: Collection[str] | None = None,
 ) -> Cohort:
     """Gather the people of ``--source`` who have nothing to do with a cohort.
 
@@ -44,8 +41,12 @@ def source_of(
     cohort : Cohort
         Who is studied, of the same ``out`` and ``config``.
     inputs : sequence of str
-        What is taken of these people: a scan that lacks one of these, or whose rows
-        are, in one of these, the rows of a scan of the cohort, rules its person out.
+        What is taken of these people: a scan that lacks one of these is left out,
+        and one whose rows are, in one of these, the rows of a scan of the cohort
+        rules its person out.
+    only : collection of str or None
+        The participant_id of those whom this function took before: nobody else is
+        looked at.
 
     Returns
     -------
@@ -70,16 +71,17 @@ def source_of(
             f"{named} takes none of the {len(people)} people in participants.tsv."
             " Change the condition."
         )
+    if only is not None:
+        is_asked &= people[ID].isin(only)
     reasons = _tied(people, is_asked, config, cohort)
     files, chosen = choose_scans(out, _like(config, cohort))
     files = files[files[ID].isin(people[ID][is_asked])]
-    reasons = reasons_of(files, lacking(scans_of(files), inputs)) | reasons
     site = people.get(config.site_column, pd.Series(None, people.index, dtype=object))
     ours = with_ours(people, pd.Series(None, people.index, dtype=object), site, None)
     try:
         source = join(ours[is_asked], files, reasons, config.runs, chosen, inputs)
         _check_like(source, cohort, named)
-        if twins := _twins(source, cohort, inputs):
+        if only is None and (twins := _twins(source, cohort, inputs)):
             source = source.without(twins)
     except NothingMatched as error:
         raise NothingMatched(f"{named}: {error}") from error

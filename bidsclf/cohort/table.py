@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Cohort:
     source : dict
         atlas, desc, space and preprocessing of the features.
     notes : tuple of str
-        What a reader should know of the covariates.
+        What a reader should know of the scans and of the covariates.
     resample_tr_s : float or None
         Repetition time in seconds that series are brought to when they are read.
     grid : Grid or None
@@ -105,6 +106,11 @@ class Cohort:
         if name == "timeseries":
             return inputs.series(self._scans(), self.regions, self.resample_tr_s)
         return inputs.LOADERS[name](self._scans(), self.regions)
+
+    def paths(self) -> list[Path]:
+        """Return every file of ``files``, column by column."""
+        columns = (self.files[name] for name in self.files)
+        return [one for column in columns for one in column if isinstance(one, Path)]
 
     def lengths(self, name: str = "timeseries") -> np.ndarray:
         """Return the volumes of each row of 'timeseries' or 'volume': int (n_rows,).

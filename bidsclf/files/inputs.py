@@ -5,7 +5,7 @@ A row is a list of scans; a scan is a mapping from 'timeseries', 'quality', a st
 """
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -214,29 +214,6 @@ LOADERS: Mapping[str, Callable[[Rows, tuple[str, ...]], Any]] = MappingProxyType
         "volume": images,
     }
 )
-
-
-def lacking(scans: Sequence[Scan], inputs: Collection[str]) -> dict[int, str]:
-    """Return which scans lack what others have, of the inputs that are taken.
-
-    Returns
-    -------
-    reasons : dict
-        Place in ``scans`` -> what it lacks. An input that nobody has is no reason to
-        leave anyone out: ``require`` says how to make it.
-
-    Examples
-    --------
-    >>> whole, bare = {"volume": Path("a.nii"), "fisherz": Path("a.tsv")}, {}
-    >>> lacking([whole, bare], ["fisherz", "covariance"])
-    {1: 'a scan without fisherz'}
-    """
-    found: dict[int, str] = {}
-    for name in sorted({*inputs} & {*LOADERS}):
-        lacks = {at for at, scan in enumerate(scans) if name not in scan}
-        if len(lacks) < len(scans):
-            found |= dict.fromkeys(sorted(lacks), f"a scan without {name}")
-    return found
 
 
 def require(rows: Rows, name: str) -> None:

@@ -52,10 +52,11 @@ def prepare(work: Path, out: Path, config: dict[str, Any], model: str) -> list[P
     settings: CohortConfig = from_plain(CohortConfig, config)
     shared = _shared.read(work)
     cohort = build_cohort(out, settings, shared["described"])
-    if cohort.people["participant_id"].tolist() != shared["participant_id"]:
+    if _shared.scans_digest(cohort) != shared["scans"]:
         raise InputError(
-            "the people who can be used changed while the models were fitted: files"
-            " were added, taken away or damaged. Run it again."
+            "the people or the scans that are read changed while the models were"
+            " fitted: files were added, taken away, written again or damaged. Run it"
+            " again."
         )
     loaded = cohort.load(find(model).input)
     folder = _rows_of(work, model)

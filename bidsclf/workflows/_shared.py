@@ -12,7 +12,8 @@ from bidsclf.cohort import Cohort
 from bidsclf.config import Config, HarmonizeConfig
 from bidsclf.errors import InputError
 from bidsclf.evaluate.permutation import label_permutations
-from bidsclf.files import store
+from bidsclf.files import status, store
+from bidsclf.files.people import ID
 from bidsclf.folds import PARTS, Fold
 from bidsclf.models._base import find
 from bidsclf.models._settings import read_settings, restored
@@ -50,6 +51,7 @@ def share(
         "site": people["site"].astype(str).tolist(),
         "y": people["y"].tolist(),
         "rows": cohort.rows.tolist(),
+        "scans": scans_digest(cohort),
         "labels": {str(value): label for value, label in cohort.labels.items()},
         "runs": how.cohort.runs,
         "traits": {name: plain(cohort.traits[name]) for name in cohort.traits},
@@ -72,6 +74,13 @@ def share(
         permuted = label_permutations(y, cells, n=n_permutations, seed=how.folds.seed)
         with store.atomic(work / PERMUTED) as partial:
             np.save(partial, permuted, allow_pickle=False)
+
+
+def scans_digest(cohort: Cohort) -> str:
+    """Return a hash of whose scans are read in which order, and of their files."""
+    files = cohort.paths()
+    order = {"people": cohort.files[ID].tolist(), "rows": cohort.rows.tolist()}
+    return status.unit_key(order | {"files": [path.name for path in files]}, files)
 
 
 def cells_of(site: Sequence[str], folds: Iterable[Fold]) -> np.ndarray:

@@ -30,8 +30,12 @@ def gather(config: Config, seam: Path, cohort: Cohort) -> Cohort | None:
     """Return the people of ``--source``, None where nobody is asked for."""
     if config.cohort.source is None:
         return None
-    inputs = sorted({find(model).input for model in learners(config.analysis.models)})
+    inputs = _inputs(config.analysis.models)
     return source_of(seam, config.cohort, cohort, inputs)
+
+
+def _inputs(models: Iterable[str]) -> list[str]:
+    return sorted({find(model).input for model in learners(models)})
 
 
 def described(source: Cohort, seam: Path, models: Iterable[str]) -> dict[str, Any]:
@@ -41,6 +45,7 @@ def described(source: Cohort, seam: Path, models: Iterable[str]) -> dict[str, An
         "participant_id": people[ID].tolist(),
         "person": _persons.person_digests(seam, people[ID]),
         "rows": source.rows.tolist(),
+        "inputs": _inputs(models),
         "keys": sorted({prepare_key(model) for model in learners(models)}),
     }
 
@@ -65,7 +70,8 @@ def notes(config: Config, source: Cohort | None) -> list[str]:
     return [
         f"{', '.join(able)} learned first from {len(source.people)} people outside the"
         f" study (--source {config.cohort.source}), whom source.tsv names; nobody is"
-        f" tested who is among them.{f' Left out: {left}.' if left else ''}"
+        f" tested who is among them.{f' Left out: {left}.' if left else ''}",
+        *(f"--source: {note}" for note in source.notes),
     ]
 
 
@@ -94,11 +100,9 @@ def prepare(
     """
     if prepare_key(model) not in known["keys"]:
         return
-    source = source_of(seam, config, cohort)
-    others = source.people[ID][~source.people[ID].isin(known["participant_id"])]
-    if len(others):
-        source = source.without(dict.fromkeys(others, "left out before"))
-    if source.people[ID].tolist() != known["participant_id"]:
+    taken = known["participant_id"]
+    source = source_of(seam, config, cohort, known["inputs"], taken)
+    if source.people[ID].tolist() != taken:
         raise InputError(
             f"--source {config.source}: the people it takes changed while the models"
             " were fitted. Run it again."

@@ -164,14 +164,7 @@ def _draw_again(config: Config, command: str | None) -> int:
 
 
 def _key(config: Config, study: Study) -> str:
-    tables = [study.cohort.files] + ([study.source.files] if study.source else [])
-    files = [
-        path
-        for table in tables
-        for column in table
-        for path in table[column]
-        if isinstance(path, Path)
-    ]
+    files = [*study.cohort.paths(), *(study.source.paths() if study.source else ())]
     if config.cohort.resample_tr_s is not None:  # a sidecar has the repetition time
         files += [path.with_suffix(".json") for path in files]
     files += [config.folds.folds_file] if config.folds.folds_file else []

@@ -152,6 +152,20 @@ def test_nobody_studied_nor_of_their_family_is_a_source(forty, study, asked, gro
         source_of(forty, config, cohort)
 
 
+def test_who_lacks_what_is_taken_is_left_out_once_and_again(people):
+    for path in (people / "sub-30").rglob("*stat-fisherz*_relmat.tsv"):
+        path.unlink()
+    found = source(people)
+    assert ids(found) == [n for n in range(24, 40, 2) if n != 30]
+    assert "no scan with fisherz" in set(found.excluded["reason"])
+    assert found.notes[0].startswith("1 people are left out")
+    taken = found.people["participant_id"].tolist()
+    cohort = build_cohort(people, STUDY)
+    again = source_of(people, STUDY, cohort, ["fisherz"], taken)
+    assert again.people["participant_id"].tolist() == taken
+    assert not again.notes  # the others are not looked at
+
+
 def test_a_scan_of_someone_studied_is_no_source_under_another_name(people):
     for path in (people / "sub-02").rglob("*_relmat.tsv"):
         name = path.name.replace("sub-02", "sub-30")

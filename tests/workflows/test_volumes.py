@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bidsclf.checks import to_plain
 from bidsclf.cohort import build_cohort
 from bidsclf.config import AnalysisConfig, CohortConfig, Config, FoldConfig, RunConfig
 from bidsclf.errors import InputError
 from bidsclf.files import store
-from bidsclf.folds import Fold
+from bidsclf.folds import Fold, whole
 from bidsclf.models._chunks import CACHE, FILE
-from bidsclf.workflows import _preflight
+from bidsclf.workflows import _fits, _preflight, _shared
 from bidsclf.workflows._jobs import cache_of, plan
 from bidsclf.workflows.group import run_group
 from bidsclf.workflows.predict import run_predict
@@ -30,7 +31,7 @@ SMALL = (
 
 def add(out, label, y, size=8):
     folder = out / f"sub-{label}" / "func"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(int(label)).normal(size=(size, size, size, 5))
     values[:4] += y
     stem = f"sub-{label}_task-rest_space-MNI_desc-simplegrid{size}_bold"
@@ -134,7 +135,20 @@ def test_someone_without_an_image_is_left_out_and_named(study, tmp_path):
     analysis = out / "derivatives" / "images"
     assert len(store.read_table(analysis / "predictions.tsv")) == N - 1
     told = store.read_table(analysis / "cohort.tsv").set_index("participant_id")
-    assert told.loc[label, "reason"] == "a scan without volume"
+    assert told.loc[label, "reason"] == "no scan with volume"
+
+
+def test_scans_that_change_while_models_are_fitted_are_noticed(study, tmp_path):
+    out, config = copied(study, tmp_path)
+    work = tmp_path / "work"
+    cohort = build_cohort(out, config.cohort, ["volume"])
+    everyone = whole(cohort.people, config.folds)
+    _shared.share(work, out, cohort, [everyone], config)
+    settings = to_plain(config.cohort)
+    assert _fits.prepare(work, out, settings, "cnn3d")
+    add(out, "00", 1)  # the same people, and another image of the first
+    with pytest.raises(InputError, match="changed while the models were fitted"):
+        _fits.prepare(work, out, settings, "cnn3d")
 
 
 def test_images_whose_repetition_times_differ_are_noted(study, tmp_path):
