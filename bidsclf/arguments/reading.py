@@ -114,8 +114,13 @@ def _moved(path: str, value: Any) -> Any:
                 " reads exactly one."
             )
         return _stem(value[0])
-    if path == "extract.volume.size" and value == OWN:
-        return 0
+    if path == "extract.volume.size":
+        if str(value).lower() != OWN and not str(value).lstrip("-").isdigit():
+            raise ConfigError(
+                f"--volume-size is {value!r}; it takes a whole number, or {OWN} (in a"
+                " settings file, 0)."
+            )
+        return 0 if str(value).lower() == OWN else value
     return _stem(value) if path == "extract.denoise.strategy" else value
 
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bidsclf.errors import ConfigError
 from bidsclf.models._training import Training
@@ -22,16 +22,13 @@ def products(training: Training, device: torch.device) -> AbstractContextManager
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def check_precision(
-    network: nn.Module, training: Training, device: torch.device
-) -> None:
-    """Refuse a precision in which gradients would be wrong.
+def check_solid(training: Training, device: torch.device) -> None:
+    """Refuse a precision in which the gradients of 3D convolutions would be wrong.
 
-    On a CPU the bf16 slopes of torch 2.13's 3D convolutions on maps of 2 x 2 x 2 are
-    other numbers at each call, NaN among them.
+    On a CPU the bf16 slopes of torch 2.13's on maps of 2 x 2 x 2 are other numbers at
+    each call, NaN among them.
     """
-    is_at_risk = device.type == "cpu" and training.precision == "bf16"
-    if is_at_risk and any(isinstance(part, nn.Conv3d) for part in network.modules()):
+    if device.type == "cpu" and training.precision == "bf16":
         raise ConfigError(
             "precision is bf16 and the network is trained on a CPU, where torch's 3D"
             " convolutions give wrong gradients in bf16. Take precision=auto, which is"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.models._arithmetic import (
-    check_precision,
+    check_solid,
     exact,
     moved,
     products,
@@ -76,7 +76,13 @@ class TorchClassifier:
         self.name, self.rows = "", ""
         self.dead = np.empty(0, int)
         with seeded(seed, torch.device("cpu")):
-            network(2, **self.settings)  # refuses settings out of range
+            tried = network(2, **self.settings)  # refuses settings out of range
+        self.is_solid = any(isinstance(part, nn.Conv3d) for part in tried.modules())
+
+    def check(self) -> None:
+        """Refuse a precision that the device does not do well: ConfigError."""
+        if self.is_solid:
+            check_solid(self.training, self.device)
 
     def keep_in(self, folder: Path) -> None:
         """Keep a checkpoint of every epoch in a folder, and go on from one there."""
@@ -103,13 +109,13 @@ class TorchClassifier:
             A class is missing, or a loss is not finite.
         """
         check_classes(np.asarray(y, int))
+        self.check()
         x, y = _ordered(x, y)
         ordered = None if valid is None else _ordered(*valid)
         self.dead = dead_regions(x)
         self.rows = digest_of((x, y), ordered) if self.folder is not None else ""
         with seeded(self.seed, self.device), shown(self.name) as self.watch:
             self._build(int(next(iter(x)).shape[-1]))
-            check_precision(self.network, self.training, self.device)
             self._begin(x, y)
             train, stop = self._parts(x, y, ordered)
             learned = learn(

@@ -14,6 +14,7 @@ from bidsclf.files.people import listed
 from bidsclf.files.resampling import counted
 from bidsclf.folds import Fold
 from bidsclf.models._base import find
+from bidsclf.models._device import device_of
 from bidsclf.models._settings import read_settings
 from bidsclf.screening import FEWEST
 from bidsclf.workflows import _covariates, _parts
@@ -34,7 +35,11 @@ def check_models(config: Config) -> None:
     models, problems = config.analysis.models, []
     for model in models:
         try:
-            read_settings(model, config.analysis.settings)
+            settings = read_settings(model, config.analysis.settings)
+            device = device_of(model, config.analysis.device)
+            made = find(model).make(device=device, **settings)
+            if hasattr(made, "check"):
+                made.check()
         except ConfigError as error:
             problems.append(str(error))
     variants, named = [find(model) for model in models], " ".join(models)

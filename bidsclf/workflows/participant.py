@@ -83,8 +83,10 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
         if not config.run.reports_only:
             is_kept = not config.run.clean_workdir
             weights = (work if is_kept else own) / "weights"
-            _extract(run, found, planned, own / "notes", weights)
-            _describe(run, roots)
+            try:
+                _extract(run, found, planned, own / "notes", weights)
+            finally:
+                _describe(config, planned, roots)
         _draw(run, found, own / "notes")
     return run.code
 
@@ -170,12 +172,14 @@ def _roots(
     )
 
 
-def _describe(run: _run.Run, roots: derivatives.Roots) -> None:
+def _describe(
+    config: Config, planned: Iterable[Planned], roots: derivatives.Roots
+) -> None:
     """Say what each ``desc-`` of this run means, where some scan has come to it."""
-    if all(unit.state == "failed" for unit in run.units):
-        return
-    said = _descriptions(run.config.extract)
-    derivatives.write_roots(run.config.output_dir, replace(roots, descriptions=said))
+    out = config.output_dir
+    if any(status.is_done(out, one.unit, one.key) for one in planned):
+        said = _descriptions(config.extract)
+        derivatives.write_roots(out, replace(roots, descriptions=said))
 
 
 def _descriptions(extract: ExtractConfig) -> dict[str, str]:

@@ -143,6 +143,13 @@ def test_a_score_of_another_name_and_settings_out_of_range_are_refused_at_once()
         classifier(MeanMLP, dropout=1.0)
 
 
+class Embedding(Line):
+    """A network that says what its last layer reads."""
+
+    def embed(self, batch):
+        return self.line(batch[0])
+
+
 class Solid(Line):
     """A network with a 3D convolution, whose bf16 slopes on a CPU are wrong."""
 
@@ -157,6 +164,15 @@ def test_bf16_is_refused_where_its_gradients_are_wrong():
         classifier(Solid, precision="bf16").fit(series(), Y)
     for network, precision in ((Solid, "auto"), (Solid, "float32"), (Line, "bf16")):
         assert classifier(network, precision=precision).fit(series(), Y).history
+
+
+def test_embeddings_are_float32_whatever_the_precision():
+    x = series()
+    model = classifier(Embedding, precision="bf16").fit(x, Y)
+    found = model.embed(x)
+    with torch.no_grad():
+        each = [model.network.line(torch.from_numpy(row)).mean(dim=0) for row in x]
+    np.testing.assert_allclose(found, np.array(each), rtol=1e-5, atol=1e-6)
 
 
 def test_people_that_stop_training_may_come_in_any_order():

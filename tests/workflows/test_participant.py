@@ -18,7 +18,7 @@ from bidsclf.config import (
 )
 from bidsclf.errors import ConfigError, InputError, NothingMatched, Terminated
 from bidsclf.files import derivatives, status, store
-from bidsclf.workflows import _run, _scans, plugins
+from bidsclf.workflows import _run, _scans, participant, plugins
 from bidsclf.workflows.participant import SCAN_GB, run_participant, scan_gb
 
 
@@ -190,6 +190,21 @@ def test_a_grid_that_no_run_came_to_is_not_described(config):
     assert not (out / "descriptions.tsv").exists()
     assert run_participant(with_volumes(config)) == 0
     assert "desc-simplegrid18" in (out / "descriptions.tsv").read_text()
+
+
+def test_a_grid_is_described_though_the_run_was_interrupted(config, monkeypatch):
+    config = replace(config, selection=SelectionConfig(participant_label=("01",)))
+    real = participant._extract
+
+    def interrupted(*given):
+        real(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(participant, "_extract", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_participant(with_volumes(config))
+    said = (config.output_dir / "descriptions.tsv").read_text()
+    assert "desc-simplegrid18" in said
 
 
 def test_memory_is_asked_for_as_cells_and_volumes_are_held(config):
