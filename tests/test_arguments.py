@@ -123,9 +123,7 @@ def test_a_group_chooses_among_grids(folders):
     assert config(*folders, "group", "--volume-size", "own").cohort.volume_size == 0
     assert config(*folders, "group", "--volume-size", "Own").cohort.volume_size == 0
     (said,) = problems(*folders, "group", "--volume-size", "big")
-    assert said.startswith(
-        "--volume-size is 'big'; it takes a whole number, or own (in"
-    )
+    assert said.startswith("--volume-size is 'big'; it takes a whole number, or own")
     (said,) = problems(*folders, "group", "--volume-size", "257")
     assert said == "--volume-size is 257; it takes 0 or more and 256 or less."
     (said,) = problems(*folders, "participant", "--volume-size", "own")

@@ -228,6 +228,6 @@ def test_a_precision_that_the_device_does_not_do_is_refused_at_once(tmp_path):
     config = config_of(tmp_path, "none", models=("cnn3d", "lstm-s"))
     words = ("cnn3d:precision=bf16", "lstm-s:precision=bf16")
     analysis = replace(config.analysis, settings=words, device="cpu")
-    with pytest.raises(ConfigError, match="precision is bf16 .* on a CPU") as caught:
+    with pytest.raises(ConfigError, match=r"precision is bf16 .* on a CPU") as caught:
         _preflight.check_models(replace(config, analysis=analysis))
     assert len(str(caught.value).splitlines()) == 1  # lstm-s has no 3D convolution
