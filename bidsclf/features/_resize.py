@@ -159,10 +159,10 @@ class SmallVolumes:
         spans = tuple(_span(mask, axis) for axis in range(3))
         order = [2 - axis for axis in axes]  # of the contracted array, to x, y, z
         sharp = _weights(reader, grid, axes, 0.0)
-        self.inside = _contract(brain, sharp).transpose(order) >= MIN_INSIDE - 1e-6
+        self.inside = contracted(brain, sharp).transpose(order) >= MIN_INSIDE - 1e-6
         self._check(reader)
         smooth = _weights(reader, grid, axes, fwhm_mm) if fwhm_mm else sharp
-        share = _contract(brain, smooth)
+        share = contracted(brain, smooth)
         where = np.arange(share.size).reshape(share.shape).transpose(order)
         self._take = where[self.inside]
         self._share = share.reshape(-1)[self._take]
@@ -181,12 +181,12 @@ class SmallVolumes:
             whole = volume.reshape(self._shape)[self._crop]
             np.copyto(self._brain, whole, where=self._mask)
             with np.errstate(over="ignore", invalid="ignore"):
-                small = _contract(self._brain, self._weights)
+                small = contracted(self._brain, self._weights)
             if not np.isfinite(small).all():  # also where NaN has met a weight of 0
                 bad = ~np.isfinite(self._brain)
                 self.n_nonfinite += int(bad.sum())
                 self._brain[bad] = 0
-                small = _contract(self._brain, self._weights)
+                small = contracted(self._brain, self._weights)
             np.divide(small.reshape(-1)[self._take], self._share, out=self.values[n])
 
     @property
@@ -260,7 +260,7 @@ def _span(mask: np.ndarray, axis: int) -> slice:
     return slice(int(where[0]), int(where[-1]) + 1)
 
 
-def _contract(volume: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
+def contracted(volume: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
     """Resize a (Z, Y, X) volume along each axis: float32 (size, size, size)."""
     along_x, along_y, along_z = weights
     n_z, n_y, n_x = volume.shape

@@ -1,5 +1,6 @@
 """What networks of volumes are built of: time in the batch, recurrence, memory."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -26,7 +27,7 @@ SAMPLED: dict[str, Any] = {"n_steps": 20, "pick": "even", "dropout": 0.5}
 CELLS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
-class VolumeNetwork(nn.Module):
+class VolumeNetwork(nn.Module, ABC):
     """What networks of volumes share: samples, the last layer and the loss.
 
     A subclass gives ``embed`` and sets ``dense``, which reads an embedding.
@@ -59,9 +60,9 @@ class VolumeNetwork(nn.Module):
         """Return the crops of every person."""
         return Crops(rows, self.n_steps, self.pick)
 
+    @abstractmethod
     def embed(self, batch: Batch) -> Tensor:
         """Return what the last layer reads, of shape (B, d)."""
-        raise NotImplementedError
 
     def forward(self, batch: Batch) -> Tensor:
         """Return logits of shape (B, 2): 0, and the log odds of class 1."""

@@ -146,9 +146,10 @@ def _store(partial: Path, x: Volumes) -> None:
             _check(scan, names[at], (int(x.lengths[x.rows[at]]), *x.shape))
             stored[ends[at] : ends[at + 1]] = scan
             told.append(digest(scan))
-        for name, values in (("ends", ends), ("names", names), ("digests", told)):
-            raw = values if name == "ends" else [one.encode() for one in values]
-            file.create_dataset(name, data=np.array(raw), fletcher32=True)
+        texts = {"names": names, "digests": told}
+        about = {"ends": ends} | {k: np.char.encode(v) for k, v in texts.items()}
+        for name, values in about.items():
+            file.create_dataset(name, data=values, fletcher32=True)
         file.flush()
         n_bytes = file.id.get_filesize()
     with partial.open("r+b") as whole:

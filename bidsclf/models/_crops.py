@@ -12,20 +12,7 @@ PICKS = ("even", "middle", "crops")
 SPAN = 2**29  # bytes of images whose samples an epoch mixes; ours
 
 
-class VolumeDataset(Dataset[Tensor]):
-    """Whole images, each read when it is asked for: (T, X, Y, Z) float32."""
-
-    def __init__(self, volumes: Volumes) -> None:
-        self.volumes = volumes
-
-    def __len__(self) -> int:
-        return len(self.volumes)
-
-    def __getitem__(self, at: int) -> Tensor:
-        return torch.from_numpy(self.volumes.read(at, slice(None)))
-
-
-class Crops(VolumeDataset):
+class Crops(Dataset[Tensor]):
     """Some volumes of every person; only a batch is read.
 
     Parameters
@@ -59,13 +46,12 @@ class Crops(VolumeDataset):
     evaluated = 0.25
 
     def __init__(self, volumes: Volumes, n_steps: int, pick: str = "even") -> None:
-        super().__init__(volumes)
         if pick not in PICKS or n_steps < 0:
             raise ConfigError(
                 f"pick is {pick!r} and n_steps {n_steps}; pick is one of"
                 f" {', '.join(PICKS)}, and n_steps takes 0 or more."
             )
-        self.n_steps, self.pick = n_steps, pick
+        self.volumes, self.n_steps, self.pick = volumes, n_steps, pick
         lengths = volumes.lengths[volumes.rows]
         _check(lengths, n_steps)
         spare = lengths - n_steps if n_steps else np.zeros(len(lengths), int)

@@ -35,8 +35,7 @@ def read_settings(option: str, words: Sequence[str]) -> dict[str, Any]:
     """
     variant, found, problems = find(option), {}, []
     for word in words:
-        model, _, rest = word.partition(":")
-        name, _, text = rest.partition("=")
+        model, name, text = parted(word)
         if model != option:
             continue
         try:
@@ -65,6 +64,19 @@ def restored(values: Mapping[str, Any]) -> dict[str, Any]:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
     }
+
+
+def parted(word: str) -> tuple[str, str, str]:
+    """Return model, setting and value of a word of ``--model-settings``.
+
+    Examples
+    --------
+    >>> parted("meanmlp:patience=20")
+    ('meanmlp', 'patience', '20')
+    """
+    model, _, rest = word.partition(":")
+    name, _, text = rest.partition("=")
+    return model, name, text
 
 
 def _value(variant: Variant, word: str, name: str, text: str) -> Any:

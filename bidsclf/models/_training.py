@@ -25,7 +25,8 @@ class Training:
     patience : int
         Epochs without a better measure before the end.
     batch_size : int
-        Samples a step; validation and prediction take eight times as many.
+        Samples a step; validation and prediction take eight times as many, or what
+        the samples say (``evaluated``).
     learning_rate, weight_decay : float
         Of AdamW, which is Adam where ``weight_decay`` is 0.
     monitor : str

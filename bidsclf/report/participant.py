@@ -12,6 +12,7 @@ import pandas as pd
 from bidsclf.files import images, status, store
 from bidsclf.files.derivatives import find_features
 from bidsclf.report import figures, page
+from bidsclf.report.volumes import PICKED
 
 ENTITIES = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
 GRID = ("atlas", "seg", "scale", "space", "res")
@@ -135,8 +136,7 @@ def _picked(n_taken: int, sidecar: Mapping[str, Any]) -> str:
     if how == "all":
         are = "volumes that are" if n_taken > 1 else "volume that is"
         return f"All: {n_taken} {are} kept"
-    words = {"even": "evenly spaced", "contiguous": "from the middle of the run"}
-    return f"{n_taken} of the {n_kept} volumes that are kept, {words.get(how, how)}"
+    return f"{n_taken} of the {n_kept} volumes that are kept, {PICKED.get(how, how)}"
 
 
 def _atlas(

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files import derivatives, status
 from bidsclf.sources import _pcp, _phenotype
 from bidsclf.sources._conversion import PROJECT, Plan, atlas_of, convert_person
+from bidsclf.sources._input import check_apart
 from bidsclf.sources._units import report
 from bidsclf.sources._workers import each
 
@@ -27,8 +28,7 @@ def convert(namespace: argparse.Namespace) -> int:
         The table is unusable, nothing matches, or OUT cannot be written.
     """
     folder, out = namespace.folder.resolve(), namespace.out.resolve()
-    if out == folder or folder in out.parents:
-        raise ConfigError(f"{out} lies inside {folder}; an input is never written to.")
+    check_apart(folder, out)
     series = _pcp.find_series(folder)
     wanted = (namespace.pipeline, namespace.strategy, namespace.atlas)
     kind = _pcp.choose_kind({one.kind for one in series}, wanted)

@@ -15,6 +15,7 @@ from bidsclf.files import derivatives, paths, status
 from bidsclf.sources import _adhd_people, _arrays, _athena
 from bidsclf.sources._adhd_people import ID
 from bidsclf.sources._adhd_plan import CITATION, PROJECT, Plan, atlas_of, convert_run
+from bidsclf.sources._input import check_apart
 from bidsclf.sources._units import report
 from bidsclf.sources._workers import each
 
@@ -40,8 +41,7 @@ def convert(namespace: argparse.Namespace) -> int:
         A table is unusable, nothing matches, or OUT cannot be written.
     """
     folder, out = namespace.folder.resolve(), namespace.out.resolve()
-    if out == folder or folder in out.parents:
-        raise ConfigError(f"{out} lies inside {folder}; an input is never written to.")
+    check_apart(folder, out)
     if not folder.is_dir():
         raise NothingMatched(f"{folder}: no such folder.")
     plans, log, people = _find(folder, namespace)

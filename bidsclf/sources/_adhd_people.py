@@ -12,6 +12,7 @@ import pandas as pd
 
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files import paths
+from bidsclf.sources._input import read_words
 
 MISSING = ["", "-999", "-999.0", "n/a", "N/A", "NaN", "nan", "pending", "withheld"]
 IDS = ("scandirid", "id", "subject", "subid")  # spellings of the archive's tables
@@ -112,7 +113,7 @@ def read_table(path: Path) -> pd.DataFrame:
     InputError
         The table cannot be read, or lacks the people or their diagnosis.
     """
-    table = _read(path)
+    table = read_words(path, MISSING)
     table.columns = pd.Index([_plain(name) for name in table.columns])
     table = table.loc[:, ~table.columns.duplicated()]
     if "label" in table:
@@ -130,28 +131,6 @@ def read_table(path: Path) -> pd.DataFrame:
             " Mend them."
         )
     return _worded(table, table[found[0]].map(name_of))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(
-            path,
-            sep="\t" if path.suffix == ".tsv" else ",",
-            dtype=str,
-            na_values=MISSING,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-        )
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: byte {error.start} is not UTF-8. Save the table again as UTF-8."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable table ({error}). It is a comma-separated table"
-            " with a header line."
-        ) from error
 
 
 def _plain(name: str) -> str:

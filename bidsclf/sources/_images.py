@@ -10,11 +10,8 @@ from isal import igzip
 from bidsclf.files import store
 
 SLOPE = 2.0  # an eighth of the thermal noise: small files, nothing lost
-MNI = 4  # NIfTI's code of the space
+MNI, OWN = 4, 1  # NIfTI's codes of the space, and of no template
 LARGEST = np.iinfo(np.int16).max
-
-
-GRID = 1  # NIfTI's code of no template: the image's own
 
 
 def digitize(values: np.ndarray) -> np.ndarray:
@@ -38,16 +35,8 @@ def write_image(
     tr_s : float, optional
         Repetition time in seconds, for a series.
     """
-    header = nibabel.Nifti1Header()
-    header.set_data_dtype(np.int16)
-    header.set_data_shape(counts.shape[::-1])
-    header.set_xyzt_units("mm", "sec")
-    header.set_qform(affine, MNI)
-    header.set_sform(affine, MNI)
-    spacing = nibabel.affines.voxel_sizes(affine)
-    header.set_zooms([*spacing, *([] if tr_s is None else [tr_s])])
+    header = _header(np.int16, counts.shape[::-1], affine, MNI, tr_s)
     header.set_slope_inter(SLOPE, 0)
-    header.set_data_offset(352)
     raw = header.binaryblock + bytes(4) + np.ascontiguousarray(counts).tobytes()
     with store.atomic(path) as partial:
         partial.write_bytes(igzip.compress(raw, compresslevel=1, mtime=0))
@@ -76,14 +65,7 @@ def write_volumes(
     tr_s : float, optional
         Repetition time in seconds.
     """
-    header = nibabel.Nifti1Header()
-    header.set_data_dtype(np.float32)
-    header.set_data_shape(shape)
-    header.set_xyzt_units("mm", "sec")
-    header.set_qform(affine, GRID)
-    header.set_sform(affine, GRID)
-    header.set_zooms([*nibabel.affines.voxel_sizes(affine), tr_s or 0])
-    header.set_data_offset(352)
+    header = _header(np.float32, shape, affine, OWN, tr_s or 0.0)
     with store.atomic(path) as partial, partial.open("wb") as stream:
         writer = igzip.IGzipFile("", "wb", compresslevel=1, fileobj=stream, mtime=0)
         with writer as packed:
@@ -91,3 +73,20 @@ def write_volumes(
             for volume in volumes:
                 packed.write(np.asarray(volume, np.float32).tobytes(order="F"))
     return path
+
+
+def _header(
+    dtype: type, shape: tuple[int, ...], affine: np.ndarray, code: int,
+    tr_s: float | None,
+) -> nibabel.Nifti1Header:  # fmt: skip
+    """Return the header of an image, whose numbers begin right behind it."""
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(dtype)
+    header.set_data_shape(shape)
+    header.set_xyzt_units("mm", "sec")
+    header.set_qform(affine, code)
+    header.set_sform(affine, code)
+    spacing = nibabel.affines.voxel_sizes(affine)
+    header.set_zooms([*spacing, *([] if tr_s is None else [tr_s])])
+    header.set_data_offset(352)
+    return header

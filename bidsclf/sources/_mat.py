@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from bidsclf import __version__
-from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files import derivatives, status
 from bidsclf.files.people import listed
+from bidsclf.sources._input import check_apart
 from bidsclf.sources._mat_file import peek
 from bidsclf.sources._mat_people import (
     DIAGNOSIS,
@@ -96,8 +97,7 @@ def convert(namespace: argparse.Namespace) -> int:
         There are no .mat files, or the pattern and the table know none of them.
     """
     folder, out = namespace.folder.resolve(), namespace.out.resolve()
-    if out == folder or folder in out.parents:
-        raise ConfigError(f"{out} lies inside {folder}; an input is never written to.")
+    check_apart(folder, out)
     labels = read_labels(namespace.labels)
     config = MatConfig(
         size=namespace.size or 0,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.files import paths
+from bidsclf.sources._input import read_words
 
 ID, DIAGNOSIS, SITE = "participant_id", "diagnosis", "site"
 GROUPS = ("subject", "site", "label", "session", "run")
@@ -167,21 +168,7 @@ def read_table(path: Path) -> pd.DataFrame:
         It cannot be read, has no participant_id, one that is no label, or names a
         person twice.
     """
-    try:
-        table = pd.read_csv(
-            path,
-            sep="\t" if path.suffix == ".tsv" else ",",
-            dtype=str,
-            na_values=MISSING,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable table ({error}). It has a header line, and columns"
-            " parted by commas (.csv) or tabs (.tsv)."
-        ) from error
+    table = read_words(path, MISSING)
     if ID not in table or table[ID].isna().any():
         what = "no column" if ID not in table else "rows without a"
         raise InputError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bidsclf.errors import ConfigError, InputError
-from bidsclf.features._resize import MIN_INSIDE, axis_weights
+from bidsclf.features._resize import MIN_INSIDE, axis_weights, contracted
 from bidsclf.files import paths, store
 from bidsclf.sources._fill import SIGMA_VOXELS, fill_missing
 from bidsclf.sources._images import write_volumes
@@ -199,10 +199,10 @@ def write_scan(
         image,
         _ready(path, scan, resize, gain),
         (*shape, scan.n_volumes),
-        np.diag([placed["mm"], placed["mm"], placed["mm"], 1.0]),
+        np.diag([*[config.voxel_mm or 1.0] * 3, 1.0]),
         tr_s=config.tr_s,
     )
-    fields = meta | placed["fields"] | _said(found, config)
+    fields = meta | placed | _said(found, config)
     sidecar = image.with_name(image.name.replace(".nii.gz", ".json"))
     return [image, store.write_json(sidecar, fields)]
 
@@ -236,22 +236,15 @@ def _grid(
 ) -> tuple[tuple[int, ...], Resize, dict[str, Any]]:
     """Return the shape that is written, how to get there, and what to say of it."""
     if not config.size:
-        said = {"GridSize": list(scan.shape)}
-        return (
-            scan.shape,
-            lambda volume: volume,
-            {
-                "fields": said,
-                "mm": config.voxel_mm or 1.0,
-            },
-        )
+        return scan.shape, lambda volume: volume, {"GridSize": list(scan.shape)}
     where = np.argwhere(scan.mask)
     low, high = where.min(axis=0), where.max(axis=0) + 1
     weights = [
         axis_weights(n, config.size, start=a - 0.5, step=(b - a) / config.size)
         for n, a, b in zip(scan.shape, low, high, strict=True)
     ]
-    share = _contract(scan.mask.astype(np.float32), weights)
+    along = [one.astype(np.float32) for one in weights]
+    share = contracted(scan.mask.T.astype(np.float32), along).T
     inside = share >= MIN_INSIDE - 1e-6
     if not inside.any():
         raise InputError(
@@ -261,18 +254,9 @@ def _grid(
 
     def resize(volume: np.ndarray) -> np.ndarray:
         small = np.zeros_like(share)
-        small[inside] = _contract(volume, weights)[inside] / share[inside]
+        small[inside] = contracted(volume.T, along).T[inside] / share[inside]
         return small
 
-    said = {
-        "GridSize": [config.size] * 3,
-        "GridBoxVoxels": np.stack([low, high]).tolist(),
-    }
-    return inside.shape, resize, {"fields": said, "mm": 1.0}
-
-
-def _contract(volume: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """Resize a (X, Y, Z) volume along each axis: float32 (size, size, size)."""
-    for along in weights:  # each turn moves the next axis to the front
-        volume = np.tensordot(volume, along.astype(np.float32), axes=(0, 1))
-    return volume.astype(np.float32)
+    box = np.stack([low, high]).tolist()
+    said = {"GridSize": [config.size] * 3, "GridBoxVoxels": box}
+    return inside.shape, resize, said

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bidsclf.errors import ConfigError, InputError, NothingMatched
+from bidsclf.sources._input import read_words
 
 MISSING = ["", "-9999", "-9999.0", "n/a", "NaN", "nan"]
 NO_FILE = "no_filename"
@@ -75,7 +76,7 @@ def read_phenotype(path: Path) -> pd.DataFrame:
     InputError
         The table cannot be read, lacks a column, or names a person twice.
     """
-    table = _read(path)
+    table = read_words(path, MISSING)
     absent = [name for name in REQUIRED if name not in table]
     if absent:
         raise InputError(
@@ -96,27 +97,6 @@ def read_phenotype(path: Path) -> pd.DataFrame:
             " A person is one row; remove the others."
         )
     return _people(table, names)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(
-            path,
-            dtype=str,
-            na_values=MISSING,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-        )
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: byte {error.start} is not UTF-8. Save the table again as UTF-8."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable table ({error}). It is a comma-separated table"
-            " with a header line."
-        ) from error
 
 
 def _people(table: pd.DataFrame, names: pd.Series) -> pd.DataFrame:

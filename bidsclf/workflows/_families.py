@@ -7,6 +7,7 @@ from bidsclf.config import Config
 from bidsclf.config.analysis import ALL
 from bidsclf.errors import ConfigError
 from bidsclf.models._base import PACKAGE, find
+from bidsclf.models._settings import parted
 from bidsclf.options import did_you_mean, load
 
 
@@ -63,19 +64,12 @@ def _twice(members: dict[str, tuple[str, ...]]) -> Iterator[str]:
                 yield f"--models {word} holds {name}, which is named too; drop {name}."
 
 
-def _split(word: str) -> tuple[str, str, str]:
-    """Return model, setting and value of a word of ``--model-settings``."""
-    model, _, rest = word.partition(":")
-    name, _, text = rest.partition("=")
-    return model, name, text
-
-
 def _unknown(
     members: dict[str, tuple[str, ...]], words: Sequence[str]
 ) -> Iterator[str]:
     """Say which settings no member of a family has."""
     for word in words:
-        model, name, _ = _split(word)
+        model, name, _ = parted(word)
         found = members.get(model, ())
         known = list(dict.fromkeys(s for one in found for s in find(one).settings))
         if model in found or model not in members or name in known:
@@ -91,9 +85,9 @@ def _settings(
     members: dict[str, tuple[str, ...]], words: Sequence[str]
 ) -> Iterator[str]:
     """Yield the words with those of families given to the members that have them."""
-    own = {_split(word)[:2] for word in words}
+    own = {parted(word)[:2] for word in words}
     for word in words:
-        model, name, text = _split(word)
+        model, name, text = parted(word)
         if model in members.get(model, (model,)):
             yield word
             continue

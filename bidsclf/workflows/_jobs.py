@@ -13,7 +13,6 @@ from bidsclf.models._device import device_of
 from bidsclf.workflows import _analysis
 
 FIT_GB = 1.0  # a fit reads its rows from a disk; ours
-LEAST = 2**26  # bytes of images kept however little memory there is; ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +100,7 @@ def cache_of(settings: RunConfig) -> int:
     """
     if settings.mem_gb is None:
         return CACHE
-    return max(LEAST, int((settings.mem_gb / settings.nprocs - FIT_GB) * 1e9))
+    return max(CACHE, int((settings.mem_gb / settings.nprocs - FIT_GB) * 1e9))
 
 
 def _screenings(config: Config) -> list[Job]:

@@ -18,7 +18,7 @@ from bidsclf.errors import ConfigError, InputError
 from bidsclf.models import _crops
 from bidsclf.models._checkpoint import digest_of
 from bidsclf.models._chunks import FILE
-from bidsclf.models._crops import Crops, VolumeDataset
+from bidsclf.models._crops import Crops
 from bidsclf.models._loop import _Side
 from bidsclf.models._rows import canonical_order, load_rows, row_digests, save_rows
 from bidsclf.models._training import Part
@@ -145,7 +145,7 @@ def test_whole_images_are_padded_at_the_end():
 def test_a_dataset_goes_to_the_workers_of_a_loader(tmp_path):
     scans = images([4, 4, 4])
     save_rows(tmp_path, Volumes.of(scans))
-    dataset = VolumeDataset(load_rows(tmp_path))
+    dataset = Crops(load_rows(tmp_path), 0)
     np.testing.assert_array_equal(dataset[0], scans[0])  # opened here, before
     loader = torch.utils.data.DataLoader(dataset, batch_size=2)
     np.testing.assert_array_equal(torch.cat(list(loader)), np.stack(scans))
@@ -160,7 +160,7 @@ def _sum(dataset, at):
 def test_a_fork_opens_the_file_for_itself(tmp_path):
     scans = images([4, 4])
     save_rows(tmp_path, Volumes.of(scans))
-    dataset = VolumeDataset(load_rows(tmp_path))
+    dataset = Crops(load_rows(tmp_path), 0)
     here = _sum(dataset, 0)
     store = dataset.volumes.source
     store._open = (os.getpid() + 1, None)  # as a fork finds the parent's handle
