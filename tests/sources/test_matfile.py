@@ -179,6 +179,8 @@ def test_a_scan_is_masked_filled_and_divided_by_its_mean(tmp_path):
     np.testing.assert_allclose(image.get_fdata(), expected, rtol=1e-5)
     assert image.get_data_dtype() == np.float32
     assert image.header.get_zooms() == (1, 1, 1, 2.5)
+    codes = [int(image.header[f"{form}_code"]) for form in ("qform", "sform")]
+    assert codes == [1, 1]  # of no template
     said = json.loads(Path(image.get_filename().replace("nii.gz", "json")).read_text())
     assert said["MissingShare"] == round(1 / (mask.sum() * 8), 6)
     assert said["GridSize"] == list(SHAPE)

@@ -125,6 +125,7 @@ def test_the_headers_and_sidecars_agree(study):
         sidecar = json.loads(
             image.with_name(image.name.replace(".nii.gz", ".json")).read_text()
         )
+        assert int(nibabel.load(image).header["qform_code"]) == 4  # MNI
         assert nibabel.load(image).header.get_zooms()[3] == pytest.approx(
             sidecar["RepetitionTime"]
         )

@@ -20,8 +20,8 @@ from bidsclf.files import store
 from bidsclf.folds import make_folds
 from bidsclf.models import fc
 from bidsclf.models._base import Variant
-from bidsclf.models._rows import edges, row_digests
-from bidsclf.workflows import _analysis, _fits, _graph
+from bidsclf.models._rows import edges, load_rows, row_digests
+from bidsclf.workflows import _analysis, _fits, _graph, _source
 from bidsclf.workflows.group import run_group
 from bidsclf.workflows.predict import run_predict
 
@@ -164,6 +164,23 @@ def test_who_lacks_what_is_taken_is_left_out_once_and_again(people):
     again = source_of(people, STUDY, cohort, ["fisherz"], taken)
     assert again.people["participant_id"].tolist() == taken
     assert not again.notes  # the others are not looked at
+
+
+def test_a_run_that_lacks_what_is_taken_is_not_prepared(people, tmp_path):
+    folder = people / "sub-30" / "func"
+    for path in list(folder.iterdir()):
+        first = path.name.replace("task-rest_", "task-rest_run-1_")
+        if "stat-mean" in path.name:  # the second run has a series alone
+            shutil.copy(path, folder / first.replace("run-1", "run-2"))
+        path.rename(folder / first)
+    found = source(people)
+    assert ids(found) == [*range(24, 40, 2)]
+    assert "sub-30_task-rest_run-2" in found.notes[0]
+    known = _source.described(found, people, ["fc-taught"])
+    cohort = build_cohort(people, STUDY)
+    rows = tmp_path / "rows" / "fisherz-edges"
+    _source.prepare(rows, people, STUDY, cohort, known, "fc-taught")
+    assert len(load_rows(_source.beside(rows))) == len(found.people)
 
 
 def test_a_scan_of_someone_studied_is_no_source_under_another_name(people):
