@@ -24,6 +24,7 @@ HOMES = {  # third party -> the only places that may name it
     "neuroHarmonize": {"harmonize"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
+    "umap": {"interpret"},
 }
 LINES, BODY, PARAMETERS = 300, 40, 6
 FLOOR = {part: level for level, parts in enumerate(FLOORS) for part in parts}
