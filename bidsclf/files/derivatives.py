@@ -53,7 +53,10 @@ MOTION = {
     "kept": {"Description": "1 for a volume that was used, 0 for one left out"},
 }
 NAMES = {"sub": "participant_id", "ses": "session"}  # entity: column, if another
-FEATURE = re.compile(r"\.tsv$|_desc-[0-9A-Za-z]*grid[0-9]+_bold\.nii\.gz$")
+FEATURE = re.compile(
+    r"\.tsv$|_desc-[0-9A-Za-z]*grid[0-9]+_bold\.nii\.gz$"
+    r"|_label-GM_desc-[0-9A-Za-z]*iso[0-9]+_probseg\.nii\.gz$"
+)
 COLUMNS = (*(NAMES.get(key, key) for key in paths.ORDER), "suffix", "path")
 
 
@@ -232,7 +235,8 @@ def find_features(out: Path, participant: str = "") -> pd.DataFrame:
     """List the tables and the images of seam 1, one row a file, sorted by path.
 
     Images are those of the feature 'volume': suffix ``bold``, ``desc`` with the
-    grid at its end, such as ``simplegrid34``; grid 0 is an image's own.
+    grid at its end, such as ``simplegrid34``; grid 0 is an image's own. And those
+    of 'graymatter': suffix ``probseg``, ``desc`` such as ``iso64``.
 
     Parameters
     ----------

@@ -68,6 +68,8 @@ that says what it holds and how it was made.
 - `*_coverage.tsv`: share of each region inside the brain mask
 - `*_bold.nii.gz`: cleaned volumes on a small grid, `grid34` in `desc-` for 34 cells
   along each axis; 0 outside the brain
+- `*_label-GM_*_probseg.nii.gz`: grey-matter maps on a small cube, `iso64` in `desc-`
+  for 64 cells along each axis
 - `*_quality.tsv`, `*_motion.tsv`: quality of the run, and motion volume by volume
 - `atlas-*_description.json`: the atlases; `descriptions.tsv`: the meaning of `desc-`
 

@@ -99,13 +99,8 @@ def write_volume(
     named = dict(entities) | {"desc": desc(entities["desc"], volume.size)}
     path = out / paths.build(named, "bold", ".nii.gz")
     span = float(volume.taken[-1] - volume.taken[0])
-    image = nib.Nifti1Image(volume.values, volume.affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.header.set_sform(volume.affine, MNI)
-    image.header.set_qform(volume.affine, MNI)
-    image.header["pixdim"][4] = tr_s * (span / (n_taken - 1) if n_taken > 1 else 1)
-    with store.atomic(path) as partial:
-        nib.save(image, partial)
+    step_s = tr_s * (span / (n_taken - 1) if n_taken > 1 else 1)
+    save_image(path, volume.values, volume.affine, step_s=step_s)
     yield path
     said = {RENAMED.get(key, key): value for key, value in sidecar.items()}
     fields = {k: v for k, v in said.items() if k not in (*TIMED, *REGIONAL)}
@@ -120,6 +115,20 @@ def write_volume(
     if "res" in entities:
         fields["Resolution"] = f"{volume.size} cells along each axis of GridBoxMM"
     yield store.write_json(path.with_suffix("").with_suffix(".json"), fields)
+
+
+def save_image(
+    path: Path, values: np.ndarray, affine: np.ndarray, *, step_s: float | None = None
+) -> None:
+    """Write an image in a standard space; ``step_s`` lies between two volumes."""
+    image = nib.Nifti1Image(values, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_sform(affine, MNI)
+    image.header.set_qform(affine, MNI)
+    if step_s is not None:
+        image.header["pixdim"][4] = step_s
+    with store.atomic(path) as partial:
+        nib.save(image, partial)
 
 
 def _timing(taken: np.ndarray, tr_s: float) -> dict[str, Any]:
