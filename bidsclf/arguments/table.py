@@ -56,6 +56,8 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--task-id", "LABEL", "tasks", aliases=("-t",)),
             Option("--run-id", "LABEL", "runs"),
             Option("--space", "SPACE", "template of the images"),
+            Option("--gm-desc", "KIND", "which grey-matter maps are read, such as iso64"
+                   " or cat12iso64; the only kind when not given", COHORT),
             Option("--bids-filter-file", "JSON", "pybids filters, as fMRIPrep takes"
                    " them", PARTICIPANT),
             Option("--bids-database-dir", "PATH", "folder of a pybids database to use"

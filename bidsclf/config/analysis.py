@@ -34,6 +34,8 @@ class CohortConfig(Checked):
     volume_size : int or None
         Which grid of the volumes is read, by its edge; 0 is the images' own, which
         ``bidsclf-data matfile`` keeps; None takes the only one.
+    gm_desc : str or None
+        Which grey-matter maps are read, such as 'iso64'; None takes the only kind.
     participant_label, session_label, task_id, run_id : tuple of str
         Which people and runs are read, labels without prefix; empty means all.
     include : str or None
@@ -63,6 +65,7 @@ class CohortConfig(Checked):
     desc: str | None = None
     space: str | None = None
     volume_size: int | None = setting(None, "--volume-size", least=0, most=256)
+    gm_desc: str | None = setting(None, "--gm-desc")
     participant_label: tuple[str, ...] = setting((), "--participant-label")
     session_label: tuple[str, ...] = setting((), "--session-label")
     task_id: tuple[str, ...] = setting((), "--task-id")
