@@ -126,6 +126,7 @@ class TorchClassifier:
                 checkpoint=self._checkpoint("fit"),
                 watch=self.watch,
             )
+            self._finish(x, y)
         self.history, self.epoch = learned.history, learned.epoch
         if valid is not None:
             self.held = (self.decide(valid[0]), np.asarray(valid[1], int))
@@ -220,6 +221,9 @@ class TorchClassifier:
 
     def _begin(self, x: Any, y: np.ndarray) -> None:
         """Do what comes before the training, with the training rows only."""
+
+    def _finish(self, x: Any, y: np.ndarray) -> None:
+        """Do what comes after the training, with the training rows only."""
 
     def _parts(
         self, x: Any, y: np.ndarray, valid: tuple[Any, np.ndarray] | None

@@ -19,6 +19,7 @@ from bidsclf.models._checkpoint import (
     under,
 )
 from bidsclf.models._persons import auc, log_odds
+from bidsclf.models._sides import Side, cut
 from bidsclf.models._training import LAST, Losses, Part, Training
 
 UPWARDS = ("auc", "accuracy")  # measures of which more is better
@@ -113,8 +114,8 @@ class _Loop:
     ) -> None:
         self.network, self.training = network, training
         self.device = next(network.parameters()).device
-        self.train = _Side(train, self.device)
-        self.valid = None if valid is None else _Side(valid, self.device)
+        self.train = Side(train, self.device)
+        self.valid = None if valid is None else Side(valid, self.device)
         self.learning = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.learning,
@@ -137,10 +138,13 @@ class _Loop:
     def go_on(self) -> None:
         """Learn for an epoch, and keep the weights if it is the best so far."""
         entry: dict[str, Any] = {"epoch": len(self.history) + 1}
-        which = self.train.draw(self.training.per_person)
-        entry["train"] = self._pass(self.train, which, is_training=True)
+        size, setting = self.training.batch_size, self.training
+        drawn = self.train.batches(size, setting.per_person)
+        entry["train"] = self._pass(self.train, drawn, is_training=True)
         if self.valid is not None:
-            every = np.arange(len(self.valid.samples))
+            samples = self.valid.samples
+            times = getattr(samples, "evaluated", EVALUATED)
+            every = cut(np.arange(len(samples)), max(1, int(size * times)))
             entry["valid"] = self._pass(self.valid, every, is_training=False)
         self.history.append(entry)
         if not self.is_ruled:
@@ -169,25 +173,25 @@ class _Loop:
             self.kept = under(head, tensors)
 
     def _pass(
-        self, side: "_Side", which: np.ndarray, *, is_training: bool
+        self, side: Side, batches: list[np.ndarray], *, is_training: bool
     ) -> dict[str, float | None]:
         """Go through samples once and return the measures."""
         self.network.train(is_training)
-        times = 1 if is_training else getattr(side.samples, "evaluated", EVALUATED)
-        size = max(1, int(self.training.batch_size * times))
+        which = np.concatenate(batches)
         person = torch.from_numpy(side.samples.person[which]).to(self.device)
+        sizes = [len(one) for one in batches]
         y, weight = side.y[person], side.weight[person]
+        parts = zip(batches, y.split(sizes), weight.split(sizes), strict=True)
         seen: list[Losses] = []
         with torch.set_grad_enabled(is_training):
-            for start in range(0, len(which), size):
-                part = slice(start, start + size)
-                batch = moved(side.samples.batch(which[part]), self.device)
+            for one, truth, weights in parts:
+                batch = moved(side.samples.batch(one), self.device)
                 with products(self.training, self.device):
-                    losses = self.network.loss(batch, y[part], weight[part])
+                    losses = self.network.loss(batch, truth, weights)
                 if is_training:
                     self._step(losses.total)
                 seen.append(_detached(losses))
-        measures = _means(seen, len(which), size)
+        measures = _means(seen, sizes)
         self._check(measures["loss"], is_training=is_training)
         if seen[0].logits is None:
             return measures
@@ -232,33 +236,6 @@ class _Loop:
         return -value if name in UPWARDS else value
 
 
-class _Side:
-    """A part with its labels and weights as tensors."""
-
-    def __init__(self, part: Part, device: torch.device) -> None:
-        self.samples = part.samples
-        self.y = torch.as_tensor(np.asarray(part.y, np.int64)).to(device)
-        self.weight = torch.as_tensor(np.asarray(part.weight, np.float32)).to(device)
-
-    def draw(self, per_person: int) -> np.ndarray:
-        """Return the samples of an epoch in random order.
-
-        Samples that are read from a disk may arrange it, so that reading is fast.
-        """
-        arranged = getattr(self.samples, "arranged", lambda which: which)
-        if not per_person:
-            every: np.ndarray = arranged(torch.randperm(len(self.samples)).numpy())
-            return every
-        person = self.samples.person
-        keys = torch.rand(len(person), dtype=torch.float64).numpy()
-        shuffled = np.lexsort((keys, person))  # people in order, samples not
-        counts = np.bincount(person)
-        place = np.arange(len(person)) - np.repeat(np.cumsum(counts) - counts, counts)
-        taken = shuffled[place < per_person]
-        some: np.ndarray = arranged(taken[torch.randperm(len(taken)).numpy()])
-        return some
-
-
 def _detached(losses: Losses) -> Losses:
     total, logits, parts, counts = losses
     return Losses(
@@ -269,13 +246,12 @@ def _detached(losses: Losses) -> Losses:
     )
 
 
-def _means(seen: list[Losses], n: int, size: int) -> dict[str, Any]:
-    """Return the means over n samples of what batches of ``size`` said.
+def _means(seen: list[Losses], n_samples: list[int]) -> dict[str, Any]:
+    """Return the means over samples of what batches of so many said.
 
     A part with counts is a mean over what it counts, in the loss as well.
     """
-    sizes = torch.full((len(seen),), float(size), dtype=torch.float64)
-    sizes[-1] = n - size * (len(seen) - 1)
+    sizes, n = torch.tensor(n_samples, dtype=torch.float64), sum(n_samples)
     loss = _joined([one.total for one in seen])
     means: dict[str, Any] = {"loss": (loss @ sizes).item() / n}
     for name in seen[0].parts:

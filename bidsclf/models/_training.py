@@ -95,7 +95,10 @@ class Samples(Protocol):
     """What a step takes: people, or windows of people.
 
     Windows, whose first tensor is of shape (B, T, R) for the same T whoever they are
-    of, also tell T as ``length``.
+    of, also tell T as ``length``. Samples of which some belong together in a batch
+    offer ``drawn(y) -> list of int arrays``: with the labels of all rows, the batches
+    of an epoch, in the random order of torch's global generator; ``batch_size`` and
+    ``per_person`` are then theirs to heed.
 
     Attributes
     ----------

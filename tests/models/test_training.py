@@ -10,8 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 from bidsclf.errors import ConfigError, FitError
 from bidsclf.models._arithmetic import exact, seeded
-from bidsclf.models._loop import _Side, learn
+from bidsclf.models._loop import learn
 from bidsclf.models._persons import auc, log_odds
+from bidsclf.models._sides import Side
 from bidsclf.models._training import Part, Training, balanced, settings_of
 
 CPU = torch.device("cpu")
@@ -189,7 +190,7 @@ def test_an_epoch_draws_a_few_samples_of_each_person(counts, k):
 
     samples = Drawn()
     samples.person = person
-    side = _Side(Part(samples, np.zeros(len(counts)), np.ones(len(counts))), CPU)
+    side = Side(Part(samples, np.zeros(len(counts)), np.ones(len(counts))), CPU)
     with seeded(0, CPU):
         which = side.draw(k)
         everyone = side.draw(0)
@@ -200,7 +201,7 @@ def test_an_epoch_draws_a_few_samples_of_each_person(counts, k):
 
 def test_samples_are_drawn_anew_and_each_as_often(make_toy):
     toy = make_toy()
-    side = _Side(part_of(toy, [np.zeros((9, 3), np.float32)] * 2, Y[:2]), CPU)
+    side = Side(part_of(toy, [np.zeros((9, 3), np.float32)] * 2, Y[:2]), CPU)
     with seeded(0, CPU):
         drawn = [side.draw(3) for _ in range(600)]
     counts = np.bincount(np.concatenate(drawn), minlength=18)

@@ -19,8 +19,8 @@ from bidsclf.models import _crops
 from bidsclf.models._checkpoint import digest_of
 from bidsclf.models._chunks import FILE
 from bidsclf.models._crops import Crops
-from bidsclf.models._loop import _Side
 from bidsclf.models._rows import canonical_order, load_rows, row_digests, save_rows
+from bidsclf.models._sides import Side
 from bidsclf.models._training import Part
 from bidsclf.models._volumes import Volumes
 
@@ -201,7 +201,7 @@ def test_epochs_visit_people_together_and_leave_nobody_out(monkeypatch):
 def test_an_epoch_reads_as_arranged():
     crops = Crops(Volumes.of(images([9] * 6)), 4, "crops")
     crops.arranged = lambda which: np.sort(which)
-    side = _Side(Part(crops, np.zeros(6), np.ones(6)), torch.device("cpu"))
+    side = Side(Part(crops, np.zeros(6), np.ones(6)), torch.device("cpu"))
     assert side.draw(0).tolist() == list(range(len(crops)))
     drawn = side.draw(1)
     assert crops.person[drawn].tolist() == list(range(6))

@@ -1,0 +1,243 @@
+"""Autoencoders of maps as classifiers: pairs, sites, latents and a linear head."""
+
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from bidsclf.errors import ConfigError, FitError, InputError
+from bidsclf.models._base import Variant
+from bidsclf.models._checkpoint import Checkpoint
+from bidsclf.models._classifier import TorchClassifier
+from bidsclf.models._contrast import Contrast, Layers
+from bidsclf.models._correlation import CORRELATIONS
+from bidsclf.models._head import LinearHead
+from bidsclf.models._pairs import MIXED, PAIRINGS, SAME_SITE, Paired, is_alone
+from bidsclf.models._rows import canonical_order, take
+from bidsclf.models._training import LAST, Part, Training, choices_of, settings_of
+from bidsclf.models._volumes import Volumes
+
+SALIENT, BACKGROUND, LATENT = "salient", "background", "latent"
+TRAINING = Training(n_epochs=100, weight_decay=0.0, monitor=LAST)
+
+
+class ContrastClassifier(TorchClassifier):
+    """A contrastive autoencoder, with a linear classifier of its latents.
+
+    Every batch holds as many patients as controls. Maps are divided by the largest
+    value of the training rows. The linear head is learned from the training rows'
+    latents when the network has learned; it knows embeddings of people to whom the
+    network was fitted, so that its scores of others are less sure than they look.
+
+    Parameters
+    ----------
+    network, training, seed, device, settings
+        As of ``TorchClassifier``.
+
+    References
+    ----------
+    Aglinskas, Hartshorne & Anzellotti 2022, doi:10.1126/science.abm2461, and the
+    project "CVAE-based ADHD neuroimaging analysis", which follows it. ``width=64
+    pool=0`` is their network. Departures: epochs of everyone instead of 100 batches;
+    the scale is learned from training rows, where theirs let values exceed what a
+    sigmoid gives; latents are means, not draws; the default network is small.
+    """
+
+    def __init__(
+        self, network: Callable[..., Contrast], training: Training, **settings: Any
+    ) -> None:
+        super().__init__(network, training, **settings)
+        if self.training.batch_size % 2:
+            raise ConfigError(
+                f"batch_size is {self.training.batch_size}; a batch is of as many"
+                " patients as controls, so that it takes an even number."
+            )
+        self.is_of_site = self.settings["batches"] == SAME_SITE
+        self.given: np.ndarray | None = None  # sites, as the rows came
+        self.sites: np.ndarray | None = None  # in the order of the fit
+        self.alone: list[str] = []
+
+    def of_sites(self, sites: np.ndarray | None) -> None:
+        """Take the site of each row that ``fit`` will get, None where none is known."""
+        self.given = None if sites is None else np.asarray(sites, object)
+
+    def fit(
+        self,
+        x: Any,
+        y: np.ndarray,
+        valid: tuple[Any, np.ndarray] | None = None,
+        people: np.ndarray | None = None,
+    ) -> "ContrastClassifier":
+        """Learn; the weights of the last epoch are kept, and a head is fitted.
+
+        Raises
+        ------
+        FitError
+            A class is missing, a loss is not finite, or all training maps are 0.
+        ConfigError
+            Batches are of one site each and no site is known.
+        """
+        if self.is_of_site:
+            y = np.asarray(y, int)
+            order = canonical_order(x, y)
+            if self.given is None or len(self.given) != len(y):
+                raise ConfigError(
+                    "batches is 'same-site' and the sites of the training people are"
+                    " not known. Check --site-column, or take batches=mixed."
+                )
+            x, y, self.sites = take(x, order), y[order], self.given[order]
+            others = self.sites[is_alone(self.sites, y)]
+            self.alone = sorted({str(site) for site in others})
+        super().fit(x, y, valid, people)
+        return self
+
+    def latents(self, x: Any) -> dict[str, np.ndarray]:
+        """Return the means of the latents of each row.
+
+        Returns
+        -------
+        latents : dict of float32 arrays of shape (n, d)
+            'salient' and 'background', or 'latent' of a plain autoencoder.
+        """
+        network = self.network
+        n = network.n_background
+        if len(x):
+            exactly = replace(self.training, precision="float32")
+            made = self._said(network.latents, self.samples(x), exactly).numpy()
+        else:
+            made = np.empty((0, n + network.n_salient), np.float32)
+        if not network.n_salient:
+            return {LATENT: made}
+        return {SALIENT: made[:, n:], BACKGROUND: made[:, :n]}
+
+    def decode(
+        self, latents: dict[str, np.ndarray], *, with_salient: bool = True
+    ) -> np.ndarray:
+        """Return the maps that latents stand for.
+
+        Parameters
+        ----------
+        latents : dict of arrays of shape (n, d)
+            As ``latents`` returns them.
+        with_salient : bool
+            Whether the salient ones count, or are 0 as a control's are.
+
+        Returns
+        -------
+        maps : float32 array of shape (n, N, N, N)
+            In the unit of the input.
+
+        Raises
+        ------
+        InputError
+            Latents are missing, or of another length than the network's.
+        """
+        joined = self._joined(latents, with_salient=with_salient)
+        size = self.training.batch_size
+        parts = [joined[at : at + size] for at in range(0, len(joined), size)]
+        self.network.eval()
+        with torch.inference_mode():
+            made = [self.network.decode(one.to(self.device)).cpu() for one in parts]
+        if not made:
+            return np.empty((0, *(self.width,) * 3), np.float32)
+        maps: np.ndarray = torch.cat(made).numpy()
+        return maps
+
+    def notes(self) -> dict[str, Any]:
+        """Return as others do, and which sites' people were taken together."""
+        told = super().notes() | {"scale": float(self.network.scale)}
+        if self.is_of_site:
+            told["sites_in_mixed_batches"] = self.alone
+        return told
+
+    def load(self, folder: Any, settings: dict[str, Any]) -> "ContrastClassifier":
+        """Restore a saved model."""
+        super().load(folder, settings)
+        self.is_of_site = self.settings["batches"] == SAME_SITE
+        self.alone = settings.get("sites_in_mixed_batches", [])
+        return self
+
+    def _begin(self, x: Any, y: np.ndarray) -> None:
+        self.samples(x)  # refuses maps of another shape before they are read
+        largest = max(float(np.max(one)) for one in x)
+        if not 0 < largest < np.inf:
+            raise FitError(
+                f"the largest value of the {len(y)} training maps is {largest}; a"
+                " finite one above 0 is expected. Look at the maps of the"
+                " participant level, or extract them again."
+            )
+        self.network.scale.fill_(largest)
+
+    def _parts(
+        self, x: Any, y: np.ndarray, valid: tuple[Any, np.ndarray] | None
+    ) -> tuple[Part, Part | None]:
+        train, stop = super()._parts(x, y, valid)
+        n_pairs = self.training.batch_size // 2
+        drawn = Paired(x, self.width, n_pairs, self.sites)
+        return train._replace(samples=drawn), stop
+
+    def _finish(self, x: Any, y: np.ndarray) -> None:
+        head = LinearHead().fit(self.embed(x), y)
+        for name, array in head.arrays().items():
+            getattr(self.network, f"head_{name}").copy_(torch.from_numpy(array))
+
+    def _checkpoint(self, phase: str) -> Checkpoint | None:
+        made = super()._checkpoint(phase)
+        if made is None or self.sites is None:
+            return made
+        settings = self.settings | {"sites": self.sites.astype(str).tolist()}
+        return Checkpoint(path=made.path, rows=made.rows, settings=settings)
+
+    def _joined(
+        self, latents: dict[str, np.ndarray], *, with_salient: bool
+    ) -> torch.Tensor:
+        network = self.network
+        wanted = {LATENT: network.n_background}
+        if network.n_salient:
+            wanted = {BACKGROUND: network.n_background, SALIENT: network.n_salient}
+        found = {name: np.shape(one) for name, one in latents.items()}
+        n = len(next(iter(latents.values()), ()))
+        if found != {name: (n, d) for name, d in wanted.items()}:
+            raise InputError(
+                f"latents of the shapes {found}; expected n people with"
+                f" {' and '.join(f'{d} {name}' for name, d in wanted.items())} each,"
+                " as this model's latents returns."
+            )
+        if not (with_salient or network.n_salient):
+            raise InputError(
+                "a plain autoencoder has no salient latents to leave out. Take cvae."
+            )
+        arrays = [np.asarray(latents[name], np.float32) for name in wanted]
+        if not with_salient:
+            arrays[1] = np.zeros_like(arrays[1])
+        return torch.from_numpy(np.concatenate(arrays, axis=1))
+
+
+def map_variant(network: Callable[..., Contrast], **own: Any) -> Variant:
+    """Return a variant; ``own`` are its settings beside the sizes of the layers."""
+    given = asdict(Layers()) | own | {"batches": MIXED}
+    parts = ["reconstruction", "divergence"]
+    choices = {"batches": PAIRINGS}
+    if "correlation" in own:
+        parts += ["correlation", "discriminator"]
+        choices["correlation"] = CORRELATIONS
+    known = choices_of(*parts) | choices
+    return Variant(
+        input="graymatter",
+        prepare=Volumes.of,
+        make=partial(ContrastClassifier, network, TRAINING, **given),
+        needs_valid=True,
+        harmonize_at="embedding",
+        settings=settings_of(TRAINING, **given),
+        choices={name: words for name, words in known.items() if name != "score"},
+        explained=("latent",),
+    )
+
+
+def part_of(kind: Any, settings: dict[str, Any]) -> Any:
+    """Return a part of the network's settings, which are taken out of the rest."""
+    named = [field.name for field in fields(kind) if field.name in settings]
+    return kind(**{name: settings.pop(name) for name in named})

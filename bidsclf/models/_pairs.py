@@ -1,0 +1,141 @@
+"""Maps of people, one a row, and batches of as many patients as controls."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bidsclf.errors import InputError
+from bidsclf.models._volumes import Volumes
+
+MIXED, SAME_SITE = "mixed", "same-site"
+PAIRINGS = (MIXED, SAME_SITE)
+Batch = tuple[Tensor]
+
+
+class Maps:
+    """The map of every row; only a batch is read.
+
+    Parameters
+    ----------
+    volumes : Volumes
+        n rows of one map each.
+    size : int
+        Of the maps, along each axis.
+
+    Attributes
+    ----------
+    person : int array of shape (n,)
+    evaluated : float
+        Times ``batch_size`` that a batch without gradient holds.
+
+    Raises
+    ------
+    InputError
+        Rows hold several maps, or maps of another shape.
+    """
+
+    evaluated = 1.0
+
+    def __init__(self, volumes: Volumes, size: int) -> None:
+        lengths = volumes.lengths[volumes.rows]
+        if volumes.shape != (size,) * 3 or (lengths != 1).any():
+            raise InputError(
+                f"maps of shape {volumes.shape}, {lengths.min()} to {lengths.max()} a"
+                f" row; expected one of {(size,) * 3} a row. Run the participant level"
+                " again with the --gm-size that the model was fitted with."
+            )
+        self.volumes, self.person = volumes, np.arange(len(volumes))
+
+    def __len__(self) -> int:
+        return len(self.volumes)
+
+    def batch(self, which: np.ndarray) -> Batch:
+        """Read the maps of B rows, a float32 tensor of shape (B, N, N, N)."""
+        x = torch.empty(len(which), *self.volumes.shape)
+        filled = x.numpy()
+        for place in np.argsort(which, kind="stable"):  # as on the disk
+            filled[place] = self.volumes.read(which[place], slice(None))[0]
+        return (x,)
+
+
+class Paired(Maps):
+    """Maps that are drawn as pairs of a patient and a control.
+
+    Parameters
+    ----------
+    volumes, size
+        As of ``Maps``.
+    n_pairs : int
+        Of a batch, at most.
+    sites : array of shape (n,) or None
+        Where it is given, a batch is of one site; rows of sites that lack a class,
+        or that are not known (NaN), are taken together.
+    """
+
+    def __init__(
+        self, volumes: Volumes, size: int, n_pairs: int, sites: np.ndarray | None = None
+    ) -> None:
+        super().__init__(volumes, size)
+        self.n_pairs, self.sites = n_pairs, sites
+
+    def drawn(self, y: np.ndarray) -> list[np.ndarray]:
+        """Return the rows of each batch of an epoch, in random order.
+
+        Everyone of the larger class, at each site, is drawn once; the smaller class
+        is gone through again and again, each time in another order. Batches of one
+        site differ by a pair at most.
+
+        Parameters
+        ----------
+        y : int array of shape (n,), 0 or 1
+            Holds both.
+        """
+        if self.sites is None:
+            groups = [np.arange(len(y))]
+        else:
+            alone = is_alone(self.sites, y)
+            names, place = np.unique(
+                self.sites[~alone].astype(str), return_inverse=True
+            )
+            rows = np.flatnonzero(~alone)
+            groups = [rows[place == at] for at in range(len(names))]
+            groups += [np.flatnonzero(alone)] if alone.any() else []
+        batches = [batch for group in groups for batch in self._of(group, y)]
+        return [batches[at] for at in torch.randperm(len(batches)).tolist()]
+
+    def _of(self, group: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
+        """Return batches of a group; a class that it lacks comes from everyone."""
+        classes = [group[y[group] == label] for label in (1, 0)]
+        n = max(map(len, classes))
+        pools = [
+            one if len(one) else np.flatnonzero(y == label)
+            for one, label in zip(classes, (1, 0), strict=True)
+        ]
+        n_batches = -(-n // self.n_pairs)
+        sides = [np.array_split(_cycled(one, n), n_batches) for one in pools]
+        return (np.concatenate(pair) for pair in zip(*sides, strict=True))
+
+
+def is_alone(sites: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tell whose site lacks a class among these rows, or is not known.
+
+    Examples
+    --------
+    >>> is_alone(np.array(["A", "A", "B", np.nan], object), np.array([0, 1, 1, 0]))
+    array([False, False,  True,  True])
+    """
+    is_known = np.array([site == site and site is not None for site in sites], bool)
+    both = {label: set(sites[is_known & (y == label)].astype(str)) for label in (0, 1)}
+    whole = both[0] & both[1]
+    found: np.ndarray = ~(is_known & np.isin(sites.astype(str), list(whole)))
+    return found
+
+
+def _cycled(rows: np.ndarray, n: int) -> np.ndarray:
+    """Return n rows: all of them in random order, then again in another."""
+    rounds = [
+        rows[torch.randperm(len(rows)).numpy()] for _ in range(-(-n // len(rows)))
+    ]
+    return np.concatenate(rounds)[:n]

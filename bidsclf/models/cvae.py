@@ -1,0 +1,18 @@
+"""A contrastive autoencoder of grey-matter maps: what patients have, controls not."""
+
+from dataclasses import asdict
+from typing import Any
+
+from bidsclf.models._contrast import Contrast, Layers, Terms
+from bidsclf.models._latents import map_variant, part_of
+
+
+def contrast(size: int, **settings: Any) -> Contrast:
+    """Return the network for maps of a size."""
+    layers, terms = part_of(Layers, settings), part_of(Terms, settings)
+    return Contrast(size, layers, terms, **settings)
+
+
+VARIANTS = {
+    "cvae": map_variant(contrast, n_background=16, n_salient=16, **asdict(Terms()))
+}
