@@ -1,4 +1,4 @@
-"""A scan: the files of one run, and what its sidecars say."""
+"""What is read: the files of one run, or one grey-matter map."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -65,19 +65,72 @@ class Scan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; ``from_dict`` is the inverse."""
-        return {
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in asdict(self).items()
-        }
+        return _plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Scan":
         """Rebuild a scan from ``to_dict``."""
-        paths = {"bold", "mask", "confounds", "dataset"}
-        given: dict[str, Any] = {
-            f.name: Path(values[f.name])
-            if f.name in paths and values[f.name] is not None
-            else values[f.name]
-            for f in fields(cls)
-        }
-        return cls(**given)
+        return cls(**_fields(cls, values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GreyMap:
+    """One map of grey matter in a template's space.
+
+    Attributes
+    ----------
+    entities : dict
+        Who and when, short keys, in BIDS order: ``{"sub": "01", "ses": "1"}``;
+        without ``space``, ``res``, ``label`` and ``desc``.
+    path : Path
+        3D image.
+    pipeline : {'fmriprep', 'cat12', 'vbm'}
+    is_modulated : bool
+        Whether values are multiplied by the change of volume of the warp; else they
+        are shares, in [0, 1].
+    space, res : str, str or None
+    dataset : Path
+        Folder that was searched, for BIDS URIs.
+    notes : tuple of str
+        What a reader should know of how the map was found.
+    """
+
+    entities: dict[str, str]
+    path: Path
+    pipeline: str
+    is_modulated: bool
+    space: str
+    res: str | None = None
+    dataset: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The map's name: ``sub-01_ses-1_label-GM``."""
+        pairs = self.entities | {"label": "GM"}
+        return "_".join(f"{key}-{value}" for key, value in pairs.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; ``from_dict`` is the inverse."""
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GreyMap":
+        """Rebuild a map from ``to_dict``."""
+        return cls(**_fields(cls, values) | {"notes": tuple(values["notes"])})
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    return {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in asdict(one).items()
+    }
+
+
+def _fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f.name: Path(values[f.name])
+        if "Path" in str(f.type) and values[f.name] is not None
+        else values[f.name]
+        for f in fields(kind)
+    }

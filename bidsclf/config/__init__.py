@@ -16,6 +16,7 @@ from bidsclf.config.extraction import (
     FEATURES,
     DenoiseConfig,
     ExtractConfig,
+    GreyMatterConfig,
     SelectionConfig,
     VolumeConfig,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "DenoiseConfig",
     "ExtractConfig",
     "FoldConfig",
+    "GreyMatterConfig",
     "HarmonizeConfig",
     "InterpretConfig",
     "RunConfig",

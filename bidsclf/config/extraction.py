@@ -1,5 +1,6 @@
 """Settings of the participant level: which scans, and what is computed from them."""
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -100,6 +101,56 @@ class VolumeConfig(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GreyMatterConfig(Checked):
+    """How maps are found and brought to a cube by the feature 'graymatter'.
+
+    Attributes
+    ----------
+    size : int
+        Cells along each edge of a cube of 192 mm.
+    smoothing_fwhm_mm : float
+        Full width at half maximum of the Gaussian, 0 for none.
+    map_pattern : str or None
+        Regular expression with a group ``sub``, and ``ses`` where there is one, that
+        tells whose a map of CAT12 or VBM is; None takes names as in BIDS.
+    map_table : Path or None
+        Table that says so instead, and which files are taken.
+    """
+
+    size: int = setting(64, "--gm-size", least=4, most=256)
+    smoothing_fwhm_mm: float = setting(0.0, "--gm-smoothing-fwhm", least=0)
+    map_pattern: str | None = setting(None, "--map-pattern")
+    map_table: Path | None = setting(None, "--map-table")
+
+    def _contradictions(self) -> list[str]:
+        problems = []
+        if self.map_pattern is not None:
+            problems += _pattern_problems(self.map_pattern)
+            if self.map_table is not None:
+                problems.append(
+                    "--map-pattern and --map-table both say whose a map is; give one"
+                    " of them."
+                )
+        return problems
+
+
+def _pattern_problems(pattern: str) -> list[str]:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        return [
+            f"--map-pattern {pattern!r} is no regular expression ({error})."
+            " Quote it as in 'mwrc1(?P<sub>[0-9]+)'."
+        ]
+    if "sub" in groups:
+        return []
+    return [
+        f"--map-pattern {pattern!r} has no group named sub, which tells whose a map"
+        " is. Write it as in 'mwrc1(?P<sub>[0-9]+)'."
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractConfig(Checked):
     """What is computed from a scan.
 
@@ -119,22 +170,34 @@ class ExtractConfig(Checked):
     min_coverage: float = setting(0.5, "--min-coverage", least=0, most=1)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     volume: VolumeConfig = field(default_factory=VolumeConfig)
+    graymatter: GreyMatterConfig = field(default_factory=GreyMatterConfig)
 
     @property
     def needs_atlas(self) -> bool:
-        """Whether something other than volumes is asked for."""
-        return bool(set(self.features) - {"volume"})
+        """Whether something of regions is asked for."""
+        return bool(set(self.features) - {"volume", "graymatter"})
+
+    @property
+    def needs_scans(self) -> bool:
+        """Whether something of functional images is asked for."""
+        return bool(set(self.features) - {"graymatter"})
+
+    @property
+    def needs_maps(self) -> bool:
+        """Whether grey-matter maps are asked for."""
+        return "graymatter" in self.features
 
     def _contradictions(self) -> list[str]:
         problems = [
             *name_each_once("--features", self.features),
             *name_each_once("--atlases", self.atlases),
         ]
-        if "volume" not in self.features and (named := _changed(self.volume)):
-            problems.append(
-                f"{', '.join(named)}: --features ({' '.join(self.features)}) has no"
-                " 'volume', so nothing changes. Add it there, or leave these out."
-            )
+        for name, part in (("volume", self.volume), ("graymatter", self.graymatter)):
+            if name not in self.features and (named := _changed(part)):
+                problems.append(
+                    f"{', '.join(named)}: --features ({' '.join(self.features)}) has no"
+                    f" {name!r}, so nothing changes. Add it there, or leave these out."
+                )
         return problems
 
 

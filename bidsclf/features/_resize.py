@@ -1,6 +1,8 @@
 """The brain on a small grid, volume by volume: cropped, resized, nothing else kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -155,13 +157,14 @@ class SmallVolumes:
     ) -> None:
         self.grid, self.n_nonfinite = grid, 0
         brain = mask.transpose().astype(np.float32)  # z, y, x, as a block holds it
-        axes = _world_axes(reader)
+        axes = world_axes(reader.affine, reader.shape, reader.path)
         spans = tuple(_span(mask, axis) for axis in range(3))
         order = [2 - axis for axis in axes]  # of the contracted array, to x, y, z
-        sharp = _weights(reader, grid, axes, 0.0)
+        place = reader.affine, reader.shape
+        sharp = cell_weights(*place, grid, axes, fwhm_mm=0.0)
         self.inside = contracted(brain, sharp).transpose(order) >= MIN_INSIDE - 1e-6
         self._check(reader)
-        smooth = _weights(reader, grid, axes, fwhm_mm) if fwhm_mm else sharp
+        smooth = cell_weights(*place, grid, axes, fwhm_mm=fwhm_mm) if fwhm_mm else sharp
         share = contracted(brain, smooth)
         where = np.arange(share.size).reshape(share.shape).transpose(order)
         self._take = where[self.inside]
@@ -216,29 +219,52 @@ class SmallVolumes:
             )
 
 
-def _world_axes(reader: VolumeReader) -> list[int]:
-    """Return the voxel axis that runs along x, along y and along z."""
-    linear = np.abs(reader.affine[:3, :3])
+def world_axes(affine: np.ndarray, shape: Sequence[int], path: Path) -> list[int]:
+    """Return the voxel axis that runs along x, along y and along z.
+
+    Raises
+    ------
+    InputError
+        An axis of the image runs askew; ``path`` is named.
+    """
+    linear = np.abs(affine[:3, :3])
     axes = [int(row.argmax()) for row in linear]
-    drift = linear * np.array(reader.shape)
+    drift = linear * np.array(shape)
     drift[range(3), axes] = 0
     if sorted(axes) != [0, 1, 2] or drift.max() > OBLIQUE_MM:
         raise InputError(
-            f"{reader.path}: its axes are oblique (affine"
-            f" {reader.affine[:3, :3].round(3).tolist()}); volumes are resized along"
+            f"{path}: its axes are oblique (affine"
+            f" {affine[:3, :3].round(3).tolist()}); images are resized along"
             " the axes of the space. Resample the image to its template first."
         )
     return axes
 
 
-def _weights(
-    reader: VolumeReader, grid: SmallGrid, axes: list[int], fwhm_mm: float
+def cell_weights(
+    affine: np.ndarray,
+    shape: Sequence[int],
+    grid: SmallGrid,
+    axes: list[int],
+    *,
+    fwhm_mm: float,
 ) -> list[np.ndarray]:
-    """Return float32 (size, n) weights of each voxel axis."""
+    """Return what each voxel gives to each cell, float32 (size, n) a voxel axis.
+
+    Parameters
+    ----------
+    affine : float array of shape (4, 4)
+        Voxel indices to mm.
+    shape : (X, Y, Z)
+    grid : SmallGrid
+    axes : list of int
+        ``world_axes``.
+    fwhm_mm : float
+        Full width at half maximum of the Gaussian; 0 for none.
+    """
     weights = []
-    for axis, n in enumerate(reader.shape):
+    for axis, n in enumerate(shape):
         world = axes.index(axis)
-        voxel_mm, origin_mm = reader.affine[world, axis], reader.affine[world, 3]
+        voxel_mm, origin_mm = affine[world, axis], affine[world, 3]
         sharp = axis_weights(
             n,
             grid.size,
