@@ -4,100 +4,34 @@ After the analyses of the source (``cvae``), with nulls over people where it too
 of one model for people.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import pdist, squareform
-from scipy.stats import kendalltau
 from sklearn.decomposition import PCA
-from sklearn.metrics import silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from bidsclf.errors import InputError
-from bidsclf.evaluate.comparison import holm
+from bidsclf.interpret import _kendall
+from bidsclf.interpret._mantel import (
+    BACKGROUND,
+    DIFFERENCE,
+    SALIENT,
+    Latents,
+    Statistic,
+    tabulate,
+)
+from bidsclf.interpret._silhouette import mean_silhouettes
+from bidsclf.interpret._traits import LEAST, MISSING, Trait, read_trait
 
-MISSING = (-999.0, -9999.0)  # codes of the published tables
-LEAST = 10  # people who know a trait, below which nothing is said; ours
+__all__ = [
+    "BACKGROUND", "DIFFERENCE", "LEAST", "MISSING", "SALIENT", "Latents", "Trait",
+    "mixtures", "planes", "read_trait", "silhouettes", "similarities",
+]  # fmt: skip
 SHAPES = ("full", "tied", "diag", "spherical")  # of the covariances of a mixture
 N_STARTS = 5  # of each mixture; ours
 RIDGE = 1e-6  # share of the variance that is added to covariances; ours
-SALIENT, BACKGROUND = "salient", "background"
-DIFFERENCE = f"{SALIENT} - {BACKGROUND}"
-Latents = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trait:
-    """What is known of people.
-
-    Attributes
-    ----------
-    name : str
-    values : float array of shape (n_people,)
-        Numbers, or codes of categories; NaN where missing.
-    is_number : bool
-    """
-
-    name: str
-    values: np.ndarray
-    is_number: bool
-
-    @property
-    def known(self) -> np.ndarray:
-        """Whose value is known, bool of shape (n_people,)."""
-        known: np.ndarray = ~np.isnan(self.values)
-        return known
-
-    @property
-    def is_said(self) -> bool:
-        """Whether enough people know it, and not all have one value."""
-        told = self.values[self.known]
-        return len(told) >= LEAST and len(np.unique(told)) > 1
-
-    def distances(self) -> np.ndarray:
-        """Return (n_people, n_people): by how much two differ, or whether they do."""
-        apart: np.ndarray = np.abs(self.values[:, None] - self.values[None])
-        return apart if self.is_number else np.where(np.isnan(apart), apart, apart > 0)
-
-    def groups(self) -> np.ndarray:
-        """Return categories, or whether a number is above the median: codes, or NaN."""
-        if not self.is_number or len(np.unique(self.values[self.known])) == 2:
-            return self.values
-        above = self.values > np.nanmedian(self.values)
-        return np.where(self.known, above, np.nan)
-
-
-def read_trait(name: str, cells: pd.Series, *, is_category: bool = False) -> Trait:
-    """Return a column as a trait.
-
-    Parameters
-    ----------
-    name : str
-    cells : Series of shape (n_people,)
-        Numbers are numbers where all known cells are; else words are categories.
-        Blank cells, n/a, -999 and -9999 are missing.
-    is_category : bool
-        Numbers are names, as a scanner's are.
-
-    Examples
-    --------
-    >>> read_trait("iq", pd.Series(["101", "-999", "98"])).values.tolist()
-    [101.0, nan, 98.0]
-    """
-    text = cells.astype("string").str.strip()
-    text = text.mask(text.isin(["", "n/a", "N/A", "NaN", "nan"]))
-    numbers = pd.to_numeric(text, errors="coerce").astype("Float64")
-    is_missing = text.isna() | numbers.isin(MISSING).fillna(value=False)
-    is_number = bool((numbers.notna() | is_missing).all()) and not is_category
-    if is_number:
-        values = numbers.mask(is_missing).to_numpy(float, na_value=np.nan)
-        values = np.where(np.isfinite(values), values, np.nan)
-    else:
-        codes = pd.factorize(text.mask(is_missing), sort=True)[0]
-        values = np.where(codes < 0, np.nan, codes)
-    return Trait(name, values, is_number)
 
 
 def similarities(
@@ -111,8 +45,9 @@ def similarities(
     """Tell of each trait whether people alike in it are alike in a latent space.
 
     Kendall's tau-b between distances of pairs in the space (Euclidean) and in the
-    trait (absolute difference; 0 or 1 for categories). The null is Mantel's: the
-    trait changes people, which keeps that pairs share people.
+    trait (absolute difference; 0 or 1 for categories). The null is Mantel's: people
+    change places in the trait, all their pairs with them. Pairs share people, so
+    that a test that took pairs for a sample would be far too sure.
 
     Parameters
     ----------
@@ -121,69 +56,46 @@ def similarities(
     traits : sequence of Trait
     n_permutations : int
     seed : int
+    blocks : int array of shape (n_people,), optional
+        Latents of two blocks are not comparable, as those of networks of two folds:
+        pairs count within a block, tau is the mean over blocks weighted by their
+        pairs, and people change places within their block. A block is left out in
+        which all know one distance.
 
     Returns
     -------
     table : DataFrame
-        space, trait, kind, n (people), tau, p (one-sided: alike; of the row
-        'salient - background' two-sided) and p_holm (over all rows). NaN where too
-        few people know a trait, or all have one value.
+        space, trait, kind ('number' or 'category'), n (people), tau, p and p_holm
+        (over all rows of the table). NaN where fewer than ten people know a trait,
+        all have one value, or all lie in one place. p is (1 + permutations at least
+        as far) / (1 + permutations): of a space one-sided (alike), of the row
+        'salient - background' two-sided, from the middle of the null. The null of
+        that row is that the trait lies in neither space.
+
+    Raises
+    ------
+    InputError
+        A latent space, a trait or the blocks are not of the same people, or a latent
+        space is not a table of finite numbers.
 
     References
     ----------
     Mantel (1967), Cancer Research 27, 209-220; Kriegeskorte et al. (2008),
     doi:10.3389/neuro.06.004.2008.
     """
-    rows = []
-    for number, trait in enumerate(traits):
-        rng = np.random.default_rng([seed, number])
-        rows += _similar(latents, trait, n_permutations, rng)
-    return _corrected(pd.DataFrame(rows), "tau")
+    statistic = Statistic("tau", lambda trait, _: trait, _alike, _pairs)
+    return tabulate(
+        statistic, latents, traits, blocks=blocks, n_permutations=n_permutations,
+        seed=seed,
+    )  # fmt: skip
 
 
-def _similar(
-    latents: Latents, trait: Trait, n: int, rng: np.random.Generator
-) -> Iterator[dict[str, object]]:
-    """Yield the rows of one trait."""
-    known = trait.known
-    apart = trait.distances()[np.ix_(known, known)]
-    pairs = np.triu_indices(len(apart), k=1)
-    orders = [np.arange(len(apart)), *(rng.permutation(len(apart)) for _ in range(n))]
-    told = [apart[order][:, order][pairs] for order in orders] if trait.is_said else []
-    values = {}
-    for space, latent in latents.items():
-        placed = pdist(latent[known].astype(float))
-        values[space] = np.array([_tau(placed, one) for one in told])
-    yield from _rows(values, trait)
+def _alike(placed: np.ndarray, told: Trait, orders: np.ndarray) -> np.ndarray:
+    return _kendall.taus(placed, told.distances(), orders)
 
 
-def _tau(one: np.ndarray, other: np.ndarray) -> float:
-    return float(kendalltau(one, other, method="asymptotic").statistic)
-
-
-def _rows(values: dict[str, np.ndarray], trait: Trait) -> Iterator[dict[str, object]]:
-    """Yield the statistic and p of each space, and of their difference."""
-    if {SALIENT, BACKGROUND} <= set(values):
-        gap = values[SALIENT] - values[BACKGROUND]
-        values = values | {DIFFERENCE: gap}
-    for space, drawn in values.items():
-        row = {"space": space, "trait": trait.name}
-        row |= {"kind": "number" if trait.is_number else "category"}
-        row |= {"n": int(trait.known.sum()), "statistic": np.nan, "p": np.nan}
-        if len(drawn):
-            sizes = np.abs(drawn) if space == DIFFERENCE else drawn
-            n_more = int((sizes[1:] >= sizes[0] - 1e-12).sum())
-            row |= {"statistic": drawn[0], "p": (n_more + 1) / len(drawn)}
-        yield row
-
-
-def _corrected(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Name the statistic, and add p corrected by Holm over all rows that have one."""
-    known = table["p"].notna()
-    table["p_holm"] = np.nan
-    if known.any():
-        table.loc[known, "p_holm"] = holm(table.loc[known, "p"].to_numpy(float))
-    return table.rename(columns={"statistic": name})
+def _pairs(n_people: int) -> int:
+    return n_people * (n_people - 1) // 2
 
 
 def silhouettes(
@@ -198,37 +110,41 @@ def silhouettes(
 
     The mean silhouette of people (Rousseeuw 1987,
     doi:10.1016/0377-0427(87)90125-7) in groups of a category, or of people above the
-    median of a number and the others. In the null people change groups.
+    median of a number and the others. In the null people change groups. Who is alone
+    in a group of a block is left out.
+
+    Parameters
+    ----------
+    latents, traits, n_permutations, seed, blocks
+        As of ``similarities``; blocks are weighted by their people.
 
     Returns
     -------
     table : DataFrame
         As of ``similarities``, with ``silhouette`` in place of ``tau``.
+
+    Raises
+    ------
+    InputError
+        As of ``similarities``.
     """
-    rows = []
-    for number, trait in enumerate(traits):
-        rng = np.random.default_rng([seed, number])
-        rows += _apart(latents, trait, n_permutations, rng)
-    return _corrected(pd.DataFrame(rows), "silhouette")
+    statistic = Statistic("silhouette", _grouped, _apart, int)
+    return tabulate(
+        statistic, latents, traits, blocks=blocks, n_permutations=n_permutations,
+        seed=seed,
+    )  # fmt: skip
 
 
-def _apart(
-    latents: Latents, trait: Trait, n: int, rng: np.random.Generator
-) -> Iterator[dict[str, object]]:
-    """Yield the rows of one trait; a group of one person is left out."""
-    groups = trait.groups()
-    found, counts = np.unique(groups[trait.known], return_counts=True)
-    kept = np.isin(groups, found[counts > 1])
-    group = groups[kept]
-    is_said = trait.is_said and 1 < len(np.unique(group)) < len(group)
-    drawn = [group, *(rng.permutation(group) for _ in range(n))] if is_said else []
-    values = {}
-    for space, latent in latents.items():
-        placed = squareform(pdist(latent[kept].astype(float)))
-        values[space] = np.array(
-            [silhouette_score(placed, one, metric="precomputed") for one in drawn]
-        )
-    yield from _rows(values, trait)
+def _grouped(trait: Trait, blocks: np.ndarray) -> Trait:
+    """Return the groups of a trait, without people who are alone in theirs."""
+    told = trait.grouped()
+    cells = pd.DataFrame({"block": blocks, "group": told.values})
+    sizes = cells.groupby(["block", "group"])["group"].transform("size")
+    return replace(told, values=np.where(sizes > 1, told.values, np.nan))
+
+
+def _apart(placed: np.ndarray, told: Trait, orders: np.ndarray) -> np.ndarray:
+    return mean_silhouettes(placed, told.values, orders)
 
 
 def mixtures(latent: np.ndarray, *, most: int = 10, seed: int) -> pd.DataFrame:
