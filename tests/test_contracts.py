@@ -23,6 +23,8 @@ WINDOWED = {"learning_rate": 0.02, "n_epochs": 12, "per_person": 8, "n_hidden": 
 IMAGES = {"learning_rate": 0.01, "batch_size": 8, "n_epochs": 12, "width": 4}
 IMAGES |= {"dropout": 0.0, "patience": 12}
 OVER_TIME = IMAGES | {"n_steps": 5, "n_hidden": 8}
+MAPS = {"learning_rate": 0.01, "batch_size": 8, "n_epochs": 40, "width": 4}
+MAPS |= {"n_hidden": 16}
 LONGER = {"n_epochs": 40, "patience": 40}
 SLOW = tuple(  # deep networks: they learn as the others of their file do
     f"resnet3d-{kind}"
@@ -37,6 +39,8 @@ SETTINGS = {  # small, so that the suite stays fast
     "cnn3d-gru": OVER_TIME,
     "cnn4d": IMAGES | {"n_steps": 5},
     "cnnlstm": IMAGES | {"n_hidden": 8, "stride": 2},
+    "cvae": MAPS | {"n_background": 4, "n_salient": 4},
+    "vae": MAPS | {"n_latent": 8},
 }
 SETTINGS |= {f"lstm-{kind}": WINDOWED for kind in ("s", "d", "h", "dg")}
 SETTINGS |= {
@@ -72,6 +76,14 @@ def images(seed: int = 0) -> list[np.ndarray]:
     return made
 
 
+def maps(seed: int = 0) -> list[np.ndarray]:
+    """Class 1 has more in a corner."""
+    rng = np.random.default_rng(seed)
+    made = rng.random((N, 1, 8, 8, 8), np.float32)
+    made[Y == 1, :, :5, :5, :5] += 1.5
+    return list(made)
+
+
 def _to_unit(matrix: np.ndarray) -> np.ndarray:
     root = np.sqrt(np.diag(matrix))
     return matrix / np.outer(root, root)
@@ -92,6 +104,7 @@ def toy(kind: str, seed: int = 0) -> object:
     return {
         "timeseries": lambda: series(seed),
         "volume": lambda: images(seed),
+        "graymatter": lambda: maps(seed),
         "covariance": lambda: np.array(covariances, np.float32),
         "phenotype": lambda: pd.DataFrame(
             {"age": 10 + push, "sex": np.where(rng.random(N) < 0.5, "F", "M")}

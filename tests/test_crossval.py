@@ -271,7 +271,8 @@ def test_models_that_share_their_rows_share_a_folder():
     assert keys["fc-svm"] == keys["fc-logistic"]
     assert keys["fc-svm-tangent"] != keys["fc-svm-logeuclidean"]
     assert keys["cnn3d"] == keys["cnnlstm"] != keys["meanmlp"]
-    assert len(set(keys.values())) == 9
+    assert keys["cvae"] == keys["vae"] != keys["cnn3d"]
+    assert len(set(keys.values())) == 10
     assert all(key.replace("-", "").isalnum() for key in keys.values())
 
 

@@ -32,6 +32,7 @@ from bidsclf.crossval.rows import (
     of_fold,
     of_rows,
     split_traits,
+    tell_sites,
 )
 from bidsclf.errors import BidsclfError, InputError
 from bidsclf.evaluate.calibration import temperature
@@ -195,6 +196,7 @@ def _learn(model: Classifier, study: _Rows, part: int) -> None:
     learn, stop = study.parts.learn, study.parts.stop
     learn = learn[study.part_of[learn] != part]
     valid = (take(study.x, stop), study.y[stop]) if len(stop) else None
+    tell_sites(model, study.traits, learn)
     model.fit(take(study.x, learn), study.y[learn], valid, people=study.groups[learn])
 
 

@@ -21,6 +21,7 @@ from bidsclf.crossval.rows import (
     of_fold,
     of_rows,
     split_traits,
+    tell_sites,
 )
 from bidsclf.errors import BidsclfError, InputError
 from bidsclf.evaluate.calibration import temperature
@@ -70,6 +71,7 @@ def fit_fold(
         model = begun(find(recipe.variant), recipe, fold)
         ready = _ready(x, rows, fold, recipe, traits)
         people, part = rows[ready.source], ready.parts
+        tell_sites(model, traits, people[part.learn])
         _learn(model, ready, y[people], _groups(traits, len(y))[people])
         test = people[part.test]
         x_test = take(ready.x, part.test)
@@ -136,6 +138,7 @@ def permute_fold(
             scores = np.empty((len(labels), len(part.test)))
             for at, y in enumerate(told):
                 model = copy.deepcopy(first)
+                tell_sites(model, traits, people[part.learn])
                 _learn(model, ready, y, groups)
                 scores[at] = model.predict_score(take(ready.x, part.test))
     return _means(scores, people[part.test], n_people)[:, fold.test]

@@ -79,6 +79,13 @@ def split_traits(traits: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
     return traits["site"].to_numpy(object), traits[covariates]
 
 
+def tell_sites(model: Any, traits: pd.DataFrame | None, people: np.ndarray) -> None:
+    """Tell a model that asks for it the site of each row that it will learn from."""
+    if hasattr(model, "of_sites"):
+        is_known = traits is not None and "site" in traits
+        model.of_sites(split_traits(of_rows(traits, people))[0] if is_known else None)
+
+
 def n_outside(
     harmonizers: Iterable[Harmonizer], traits: pd.DataFrame | None, people: np.ndarray
 ) -> int:

@@ -39,6 +39,14 @@ class Classifier(Protocol):
     ``embed(x) -> embedded``: what the last layer reads of each row, float32 of shape
     (n, d), of a variant whose ``harmonize_at`` is 'embedding'.
 
+    ``of_sites(sites)``, called once before ``fit``: the site of each row that ``fit``
+    will get, an object array of shape (n,) that may hold NaN; None where no site is
+    known. Not for scores: a site is no feature.
+
+    ``latents(x) -> {name: float32 (n, d)}`` and ``decode(latents, *, with_salient=True)
+    -> float32 (n, N, N, N)``, of a variant that is explained by 'latent': where each
+    row lies in the model's spaces, and the maps of such places, in the input's unit.
+
     ``learn_from(x)``, asked of a variant with ``source``: called once before
     ``fit`` with the rows of people outside the study, of whom no label is told.
     """
@@ -77,7 +85,7 @@ class Variant:
     ----------
     input : str
         What the cohort loads: 'timeseries', 'fisherz', 'partialcorrelation',
-        'covariance', 'volume', 'phenotype', 'motion' or 'site'.
+        'covariance', 'volume', 'graymatter', 'phenotype', 'motion' or 'site'.
     make : callable
         ``make(seed=0, device="cpu", **settings)`` returns an unfitted Classifier,
         or raises ConfigError for a setting out of range.
@@ -100,10 +108,10 @@ class Variant:
     sees_order : bool
         Whether the order of volumes, and so the repetition time, means something
         to it.
-    explained : tuple of {'pattern', 'gradient', 'volume', 'communities'}
+    explained : tuple of {'pattern', 'gradient', 'volume', 'communities', 'latent'}
         How what it looks at is shown: the pattern of a linear model of edges, the
         gradients of a network, the maps of a network of volumes, the communities of
-        one that generates volumes.
+        one that generates volumes, the spaces of one that generates maps.
     """
 
     input: str

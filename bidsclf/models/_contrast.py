@@ -122,7 +122,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Normal:
         """Return a distribution a person, float32."""
-        x = x.unsqueeze(1)
+        x = x.unsqueeze(-1).movedim(-1, 1)  # channels last, which a CPU is faster with
         for layer in self.convolutions:
             x = F.relu(layer(x), inplace=True)
         hidden = F.relu(self.dense(self.pool(x).flatten(1)))
@@ -155,7 +155,7 @@ class Decoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """Return maps, float32."""
         x = F.relu(self.dense(F.relu(self.hidden(latent))))
-        x = x.unflatten(1, (-1, self.n_cells, self.n_cells, self.n_cells))
+        x = x.unflatten(1, (*[self.n_cells] * 3, -1)).movedim(-1, 1)
         for layer in self.convolutions:
             x = F.relu(layer(x), inplace=True)
         x = self.last(x)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from bidsclf.errors import ConfigError, FitError, InputError
@@ -83,14 +84,14 @@ class ContrastClassifier(TorchClassifier):
         if self.is_of_site:
             y = np.asarray(y, int)
             order = canonical_order(x, y)
-            if self.given is None or len(self.given) != len(y):
+            if self.given is None or pd.isna(self.given).all():
                 raise ConfigError(
                     "batches is 'same-site' and the sites of the training people are"
                     " not known. Check --site-column, or take batches=mixed."
                 )
             x, y, self.sites = take(x, order), y[order], self.given[order]
-            others = self.sites[is_alone(self.sites, y)]
-            self.alone = sorted({str(site) for site in others})
+            alone = self.sites[is_alone(self.sites, y)]
+            self.alone = sorted({str(site) for site in alone})
         super().fit(x, y, valid, people)
         return self
 

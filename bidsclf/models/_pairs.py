@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -126,7 +127,7 @@ def is_alone(sites: np.ndarray, y: np.ndarray) -> np.ndarray:
     >>> is_alone(np.array(["A", "A", "B", np.nan], object), np.array([0, 1, 1, 0]))
     array([False, False,  True,  True])
     """
-    is_known = np.array([site == site and site is not None for site in sites], bool)
+    is_known = ~pd.isna(sites)
     both = {label: set(sites[is_known & (y == label)].astype(str)) for label in (0, 1)}
     whole = both[0] & both[1]
     found: np.ndarray = ~(is_known & np.isin(sites.astype(str), list(whole)))
