@@ -12,7 +12,6 @@ from bidsclf.cohort import build_cohort, load_people
 from bidsclf.config import CohortConfig
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files import store
-from bidsclf.files.choice import _matching
 from bidsclf.files.derivatives import (
     AtlasOutput,
     Roots,
@@ -21,6 +20,7 @@ from bidsclf.files.derivatives import (
     write_roots,
 )
 from bidsclf.files.inputs import covariances
+from bidsclf.files.kinds import _matching
 
 REGIONS = ("insula", "cuneus", "caudate", "pons")
 PEOPLE = pd.DataFrame(

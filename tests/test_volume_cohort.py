@@ -178,7 +178,9 @@ def test_one_damaged_image_costs_one_person(study, harm, reason):
 
 
 def test_an_image_that_no_model_takes_is_not_read(study, monkeypatch):
-    monkeypatch.setattr(damage, "why_damaged", lambda path, *, is_read: is_read or None)
+    monkeypatch.setattr(
+        damage, "why_damaged", lambda path, *, is_read, kind: is_read or None
+    )
     assert len(build_cohort(study, CohortConfig()).people) == 4
     with pytest.raises(NothingMatched):
         build_cohort(study, CohortConfig(), ["volume"])

@@ -1,6 +1,5 @@
 """Join participants.tsv with features; say why each other person is left out."""
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bidsclf.cohort.join import join
 from bidsclf.cohort.table import OURS, Cohort
 from bidsclf.config import CohortConfig
-from bidsclf.errors import BidsclfError, InputError, NothingMatched
-from bidsclf.files.agreement import common_regions, how_made
+from bidsclf.errors import BidsclfError, InputError
 from bidsclf.files.choice import choose_scans, scans_of
 from bidsclf.files.complete import complete
 from bidsclf.files.damage import damaged
@@ -85,7 +84,7 @@ def build_cohort(
         )
     others = people[ID][~matching(people, config.include)]
     reasons |= dict.fromkeys(others, f"not in --include {config.include}")
-    files, chosen = choose_scans(out, config)
+    files, chosen = choose_scans(out, config, inputs)
     strangers = set(files[ID]) - set(people[ID])
     reasons |= dict.fromkeys(strangers, "no row in participants.tsv")
     asked = {config.target, config.site_column, config.group_column}
@@ -162,14 +161,8 @@ def load_people(
         As ``build_cohort``; InputError too where a covariate has no column, or
         a table is damaged: nobody is left out of a prediction unsaid.
     """
-    files, chosen = choose_scans(out, config)
-    if broken := damaged(scans_of(files), inputs):
-        who = files[ID].iloc[[*broken]]
-        raise InputError(
-            f"{len(set(who))} people have a file that cannot be read: {listed(who)}"
-            f" ({next(iter(broken.values()))}). Run the participant level again for"
-            " them, or name the others with --participant-label."
-        )
+    files, chosen = choose_scans(out, config, inputs)
+    _refuse_partly(files, inputs)
     people = files[[ID]].drop_duplicates()
     if config.covariates or (out / "participants.tsv").exists():
         text = [config.site_column, *TRAITS["sex"]]
@@ -183,6 +176,23 @@ def load_people(
     people = with_ours(people, unknown, site, None)
     cohort = _typed(join(people, files, {}, config.runs, chosen), traits)
     return at_one_rate(cohort, config.resample_tr_s)
+
+
+def _refuse_partly(files: pd.DataFrame, inputs: Collection[str]) -> None:
+    """Refuse people who have a damaged file, or nothing of what a model takes."""
+    _, lacking, _ = complete(files, inputs)
+    broken = damaged(scans_of(files), inputs)
+    damage = {files[ID].iloc[at]: reason for at, reason in broken.items()}
+    for problem, who in (
+        ("a file that cannot be read", damage),
+        ("not what the model takes", lacking),
+    ):
+        if who:
+            raise InputError(
+                f"{len(who)} people have {problem}: {listed(who)}"
+                f" ({next(iter(who.values()))}). Run the participant level again for"
+                " them, or name the others with --participant-label."
+            )
 
 
 def at_one_rate(cohort: Cohort, tr_s: float | None) -> Cohort:
@@ -216,75 +226,3 @@ def with_ours(
     for at, (name, values) in enumerate(ours.items(), start=1):
         others.insert(at, name, values)
     return others
-
-
-def join(
-    people: pd.DataFrame,
-    files: pd.DataFrame,
-    reasons: dict[str, str],
-    runs: str,
-    chosen: dict[str, str],
-    inputs: Collection[str] = (),
-) -> Cohort:
-    """Join people with their scans; ``reasons`` says who is out already."""
-    absent = set(people[ID]) - set(files[ID])
-    has_names = bool(set(people[ID]) & set(files[ID]))
-    reasons = dict.fromkeys(absent, "no features among those chosen") | reasons
-    files = files[~files[ID].isin(reasons)]
-    _refuse_nobody(files, people, reasons, has_names)
-    files, lacking, notes = complete(files, inputs)
-    reasons |= lacking
-    _refuse_nobody(files, people, reasons, has_names)
-    broken = damaged(scans_of(files), inputs)
-    reasons |= {files[ID].iloc[at]: reason for at, reason in broken.items()}
-    files = files[~files[ID].isin(reasons)]
-    _refuse_nobody(files, people, reasons, has_names)
-    scans = scans_of(files)
-    regions, is_missing = common_regions(scans, files[ID].tolist())
-    made, grid, made_volumes = how_made(scans, files[ID].tolist())
-    by_person = pd.DataFrame(is_missing, files[ID]).groupby(level=ID)
-    n_missing = by_person.all().sum(axis=1)
-    dead = n_missing.index[(n_missing == len(regions)) & bool(regions)]
-    reasons |= dict.fromkeys(dead, "no region of the atlas is covered")
-    files = files[~files[ID].isin(reasons)].reset_index(drop=True)
-    _refuse_nobody(files, people, reasons, has_names)
-    people = people[~people[ID].isin(reasons)].sort_values(ID, ignore_index=True)
-    people["n_runs"] = people[ID].map(files[ID].value_counts())
-    people["n_missing_regions"] = people[ID].map(n_missing)
-    rows = np.arange(len(people))
-    return Cohort(
-        people=people,
-        traits=people[["site"]],
-        excluded=pd.DataFrame(sorted(reasons.items()), columns=[ID, "reason"]),
-        rows=people[ID].searchsorted(files[ID]) if runs == "keep" else rows,
-        labels={},
-        files=files,
-        regions=regions,
-        source={**chosen, "preprocessing": made},
-        notes=tuple(notes),
-        grid=grid,
-        made_volumes=made_volumes,
-    )
-
-
-def _refuse_nobody(
-    files: pd.DataFrame,
-    people: pd.DataFrame,
-    reasons: dict[str, str],
-    has_names: bool,
-) -> None:
-    """Refuse to study nobody; where table and folders have names alike, say why."""
-    if len(files):
-        return
-    why = Counter(reasons.values()).most_common()
-    shown = "; ".join(f"{n}: {reason}" for reason, n in why)
-    advice = (
-        "Change the option that leaves them out, fill the cells of participants.tsv, or"
-        " extract what is missing."
-        if has_names
-        else f"participants.tsv names {listed(people[ID], 3)}; do the folders sub-*"
-        " have these names?"
-    )
-    raise NothingMatched(
-        f"none of {len(reasons)} people can be used ({shown}). {advice}"
-    )

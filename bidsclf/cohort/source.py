@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from bidsclf.cohort.build import at_one_rate, join, looked_up, with_ours
+from bidsclf.cohort.build import at_one_rate, looked_up, with_ours
+from bidsclf.cohort.join import join
 from bidsclf.cohort.table import Cohort
 from bidsclf.config import CohortConfig
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files.agreement import differences
 from bidsclf.files.choice import choose_scans
-from bidsclf.files.images import is_same
+from bidsclf.files.images import CALLED, GREY, is_same
 from bidsclf.files.people import ID, column_of, matching, read_people
 from bidsclf.models._rows import row_digests
 
@@ -74,7 +75,7 @@ def source_of(
     if only is not None:
         is_asked &= people[ID].isin(only)
     reasons = _tied(people, is_asked, config, cohort)
-    files, chosen = choose_scans(out, _like(config, cohort))
+    files, chosen = choose_scans(out, _like(config, cohort), inputs)
     files = files[files[ID].isin(people[ID][is_asked])]
     site = people.get(config.site_column, pd.Series(None, people.index, dtype=object))
     ours = with_ours(people, pd.Series(None, people.index, dtype=object), site, None)
@@ -107,7 +108,8 @@ def _like(config: CohortConfig, cohort: Cohort) -> CohortConfig:
     chosen = cohort.source
 
     def kind(first: str, *others: str) -> str | None:
-        named = [f"{name}-{chosen[name]}" for name in others if name in chosen]
+        held = [name for name in others if name in chosen]
+        named = [f"{name.removeprefix('gm_')}-{chosen[name]}" for name in held]
         return "_".join([chosen[first], *named]) if first in chosen else None
 
     tasks = sorted({task for task in cohort.files["task"] if task})
@@ -118,6 +120,7 @@ def _like(config: CohortConfig, cohort: Cohort) -> CohortConfig:
         atlas=kind("atlas", "seg", "scale"),
         desc=kind("desc"),
         space=kind("space", "res"),
+        gm_desc=kind("gm_desc", "gm_space", "gm_res"),
         task_id=tuple(tasks),
     )
 
@@ -128,8 +131,14 @@ def _check_like(source: Cohort, cohort: Cohort, named: str) -> None:
     if source.regions != cohort.regions:
         n, m = len(source.regions), len(cohort.regions)
         said = f"{n} regions against {m}, or other names or order; {said}".rstrip("; ")
-    if (one := source.grid) and (other := cohort.grid) and not is_same(one, other):
-        said = f"volumes of {one.shape} against {other.shape}, or elsewhere; {said}"
+    for name in source.grids.keys() & cohort.grids:
+        one, other = source.grids[name], cohort.grids[name]
+        if not is_same(one, other):
+            where = f"{one.shape} against {other.shape}, or elsewhere"
+            said = f"{CALLED[name]} of {where}; {said}"
+    if {GREY} <= source.grids.keys() & cohort.grids:
+        maps = [one.made_images[GREY] for one in (source, cohort)]
+        said = "; ".join(filter(None, [said, differences(*maps)]))
     if said:
         raise InputError(
             f"{named}: the features of its {len(source.people)} people are not those"

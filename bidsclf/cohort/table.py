@@ -11,13 +11,17 @@ import pandas as pd
 from bidsclf.errors import InputError
 from bidsclf.files import inputs
 from bidsclf.files.agreement import differences
-from bidsclf.files.choice import scans_of
-from bidsclf.files.images import LIKE_MM, Grid, seconds_between
+from bidsclf.files.choice import GRID, OF_MAPS, scans_of
+from bidsclf.files.images import AXES, GREY, LIKE_MM, VOLUME, Grid, seconds_between
 from bidsclf.files.people import ID, phenotype
 from bidsclf.files.resampling import counted, repetition_time
 from bidsclf.options import did_you_mean
 
 SHARED = ("regions", "shape", "affine")  # of a description, with a model's people
+IMAGED = {  # of an image: what is said of it, and under which name of ``source``
+    VOLUME: {name: name for name in ("desc", "space", "res", GRID)},
+    GREY: {name.removeprefix("gm_"): name for name in OF_MAPS},
+}
 OURS = ("y", "label", "site", "group", "n_runs", "n_missing_regions")
 
 
@@ -45,15 +49,16 @@ class Cohort:
         One row a scan: participant_id, run entities, paths by kind.
     regions : tuple of str
     source : dict
-        atlas, desc, space and preprocessing of the features.
+        atlas, desc, space and preprocessing of the features; gm_desc, gm_space and
+        gm_res of maps.
     notes : tuple of str
         What a reader should know of the scans and of the covariates.
     resample_tr_s : float or None
         Repetition time in seconds that series are brought to when they are read.
-    grid : Grid or None
-        That of all volumes; None where there are none.
-    made_volumes : dict
-        How the volumes were made, from their sidecars.
+    grids : dict
+        'volume' and 'graymatter' -> the grid of all, where there are some.
+    made_images : dict
+        By kind, how they were made, from their sidecars.
     """
 
     people: pd.DataFrame
@@ -66,8 +71,8 @@ class Cohort:
     source: dict[str, Any]
     notes: tuple[str, ...] = ()
     resample_tr_s: float | None = None
-    grid: Grid | None = None
-    made_volumes: dict[str, Any] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
+    made_images: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def load(self, name: str) -> Any:
         """Read an input, its rows in the order of ``rows``.
@@ -83,8 +88,9 @@ class Cohort:
             'timeseries': list of (n_volumes, n_regions) float32; 'fisherz',
             'partialcorrelation': float32 (n_rows, n_edges); 'covariance': float32
             (n_rows, n_regions, n_regions); 'volume': a sequence of (n_volumes, X, Y,
-            Z) float32, each read when it is asked for; 'phenotype', 'motion', 'site':
-            tables, whose cells may be missing.
+            Z) float32, each read when it is asked for; 'graymatter': as that, of (1,
+            X, Y, Z), the mean of a row's maps; 'phenotype', 'motion', 'site': tables,
+            whose cells may be missing.
 
         Raises
         ------
@@ -113,31 +119,31 @@ class Cohort:
         return [one for column in columns for one in column if isinstance(one, Path)]
 
     def lengths(self, name: str = "timeseries") -> np.ndarray:
-        """Return the volumes of each row of 'timeseries' or 'volume': int (n_rows,).
+        """Return the volumes of each row of series or images: int (n_rows,).
 
         Raises
         ------
         InputError
             As ``load``, where a run is absent or cannot be resampled.
         """
-        if name == "volume":
+        if name in AXES:
             return np.array([shape[0] for shape in self.load(name).shapes], int)
         return inputs.lengths(self._scans(), self.resample_tr_s)
 
     def repetition_times(self, name: str = "timeseries") -> list[float | None]:
         """Return the seconds between two volumes of each scan, in the order of files.
 
-        Of the series, or of 'volume'. None where there is no such file or the JSON
-        file beside it does not say it.
+        Of the series, or of images. None where there is no such file or the JSON
+        file beside it does not say it, as of maps.
         """
-        said = seconds_between if name == "volume" else repetition_time
+        said = seconds_between if name in AXES else repetition_time
         found = [scan.get(name) for scan in scans_of(self.files)]
         return [None if path is None else said(path) for path in found]
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what an input is, as JSON values for a bundle."""
-        if name == "volume":
-            return self._describe_volumes()
+        if name in AXES:
+            return self._describe_images(name)
         n = len(self.regions)
         shapes: dict[str, list[int | None]] = {
             "timeseries": [None, n],
@@ -153,18 +159,19 @@ class Cohort:
             clock = {"resample_tr_s": self.resample_tr_s}
         elif name == "timeseries":
             clock = {"repetition_times_s": [*counted(self.repetition_times())]}
-        source = {k: v for k, v in self.source.items() if k != "grid"}
+        source = {k: v for k, v in self.source.items() if k not in (GRID, *OF_MAPS)}
         return {"input": name, **source, **regions, **clock}
 
-    def _describe_volumes(self) -> dict[str, Any]:
-        chosen = ("desc", "space", "res", "grid")
-        about = {name: self.source[name] for name in chosen if name in self.source}
-        about |= {"input": "volume", "preprocessing": self.made_volumes}
-        if self.grid is not None:
-            about["shape"] = [None, *self.grid.shape]
-            about["affine"] = self.grid.affine.tolist()
-        clock = counted(self.repetition_times("volume"))
-        return about | {"repetition_times_s": [*clock]}
+    def _describe_images(self, kind: str) -> dict[str, Any]:
+        said, known = IMAGED[kind], self.source
+        about = {name: known[key] for name, key in said.items() if key in known}
+        about |= {"input": kind, "preprocessing": self.made_images.get(kind, {})}
+        if grid := self.grids.get(kind):
+            about["shape"] = [None if kind == VOLUME else 1, *grid.shape]
+            about["affine"] = grid.affine.tolist()
+        if kind == VOLUME:
+            about["repetition_times_s"] = [*counted(self.repetition_times(kind))]
+        return about
 
     def check_like(self, described: dict[str, Any]) -> None:
         """Refuse a cohort whose features are not those a model was fitted on.
@@ -182,7 +189,7 @@ class Cohort:
         mine = self.describe(described["input"])
         differ = [
             f"{name} {str(described[name])[:60]} against {str(mine.get(name))[:60]}"
-            for name in ("regions", "shape", "affine")
+            for name in (*SHARED, *(("space",) if mine["input"] == GREY else ()))
             if name in described
             and not _is_alike(name, mine.get(name), described[name])
         ]

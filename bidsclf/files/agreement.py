@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bidsclf.errors import InputError
-from bidsclf.files.images import Grid, common_grid, sidecar
+from bidsclf.files.images import AXES, GREY, VOLUME, Grid, common_grid, sidecar
 from bidsclf.files.inputs import Scan, has_regions, peek
 from bidsclf.files.people import listed
 
@@ -19,9 +19,13 @@ PREPROCESSING = (  # sidecar fields that describe how, not whom
     "StdDVARSThreshold", "MinSegmentVolumes",
 )  # fmt: skip
 LATER = PREPROCESSING[-4:]  # older files say nothing of them
-OF_VOLUMES = (
-    *PREPROCESSING, "GridBoxMM", "VolumeLength", "VolumePick", "VolumeStandardization"
-)  # fmt: skip
+OF_IMAGES: Mapping[str, tuple[str, ...]] = {
+    VOLUME: (
+        *PREPROCESSING, "GridBoxMM", "VolumeLength", "VolumePick",
+        "VolumeStandardization",
+    ),
+    GREY: ("MapPipeline", "Modulated", "GMSmoothingFWHM", "GridBoxMM"),
+}  # fmt: skip
 
 
 def common_regions(
@@ -136,16 +140,40 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 def how_made(
     scans: Sequence[Scan], people: Sequence[str]
-) -> tuple[dict[str, Any], Grid | None, dict[str, Any]]:
-    """Return how tables were made, and the grid of images and how they were made."""
-    tables, images = [], []
-    for scan, who in zip(scans, people, strict=True):
-        of_regions = [scan[k] for k in scan if k not in ("quality", "volume")]
+) -> tuple[dict[str, Any], dict[str, Grid], dict[str, dict[str, Any]]]:
+    """Return how tables were made, and the grids of images and how they were made.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+    people : sequence of str
+        Whose each scan is, for messages.
+
+    Returns
+    -------
+    tables : dict
+        Where there is none, how the volumes were made.
+    grids, images : dict of kind
+        Without those that nobody has.
+
+    Raises
+    ------
+    InputError
+        Somebody's were made otherwise, or lie elsewhere; the message names them.
+    """
+    held, tables = [*zip(scans, people, strict=True)], []
+    for scan, who in held:
+        of_regions = [scan[k] for k in scan if k not in ("quality", *AXES)]
         tables += [(of_regions[0], who)] if of_regions else []
-        images += [(scan["volume"], who)] if "volume" in scan else []
     of_tables = common_preprocessing(*_apart(tables))
-    of_images = common_preprocessing(*_apart(images), OF_VOLUMES)
-    return of_tables or of_images, common_grid(*_apart(images)), of_images
+    grids, made = {}, {}
+    for kind in AXES:
+        images = [(scan[kind], who) for scan, who in held if kind in scan]
+        paths, whose = _apart([*dict.fromkeys(images)])
+        if grid := common_grid(paths, whose, kind):
+            grids[kind] = grid
+            made[kind] = common_preprocessing(paths, whose, OF_IMAGES[kind])
+    return of_tables or made.get(VOLUME, {}), grids, made
 
 
 def _fields(path: Path, names: Sequence[str]) -> dict[str, Any]:

@@ -1,28 +1,31 @@
-"""Which derivatives of seam 1 are read: one atlas, one desc, one space, one task."""
+"""Which derivatives of seam 1 are read: one atlas, desc, space, task, kind of map."""
 
-import json
-import re
-from importlib.resources import files
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bidsclf.config import CohortConfig
 from bidsclf.config.analysis import OWN
-from bidsclf.errors import ConfigError, NothingMatched
+from bidsclf.errors import NothingMatched
 from bidsclf.files.derivatives import find_features
-from bidsclf.files.inputs import Scan
+from bidsclf.files.images import GREY
+from bidsclf.files.inputs import LOADERS, Scan
+from bidsclf.files.kinds import ATLAS, narrow
 from bidsclf.files.people import ID, listed, with_prefix
 from bidsclf.options import did_you_mean
 
 RUN = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
-ATLAS, DESC, SPACE = ("atlas", "seg", "scale"), ("desc",), ("space", "res")
+DESC, SPACE = ("desc",), ("space", "res")
 GRID = "grid"  # number at the end of the desc of an image
-KINDS = ("timeseries", "relmat", "bold")
+MAP = "probseg"  # suffix of a map
+KINDS = ("timeseries", "relmat", "bold", MAP)
+OF_MAPS = ("gm_desc", "gm_space", "gm_res")  # their own: not those of the series
 
 
 def choose_scans(
-    out: Path, config: CohortConfig
+    out: Path, config: CohortConfig, inputs: Collection[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return one row a scan, with the paths of its tables.
 
@@ -32,17 +35,25 @@ def choose_scans(
         Root of seam 1.
     config : CohortConfig
         The participants, sessions, tasks and runs to keep; for ``atlas``,
-        ``desc`` and ``space`` None takes the only one.
+        ``desc``, ``space`` and ``gm_desc`` None takes the only one.
+    inputs : collection of str
+        What models take. Where they take maps alone, scans are not read and not
+        chosen between, and where they take no maps, these are not; where nothing is
+        said, both are read.
 
     Returns
     -------
     scans : DataFrame
         participant_id, the entities of the run ('' where absent), then a
-        column of paths for 'timeseries', 'quality', 'volume' and each stat of a
-        relmat (missing where the file is); sorted by participant_id and run.
+        column of paths for 'timeseries', 'quality', 'volume', each stat of a
+        relmat and 'graymatter' (missing where the file is); sorted by participant_id
+        and run. A map is in every row of its session, or of its person where its
+        name has none; one that has no such row is a row. Who has nothing of what is
+        read is a row without paths.
     chosen : dict
         atlas, seg, scale, desc, space and res of the files, and the grid of images:
-        'simplegrid34' is of desc 'simple' and grid '34'; '0' is the images' own.
+        'simplegrid34' is of desc 'simple' and grid '34'; '0' is the images' own. Of
+        maps gm_desc, gm_space and gm_res.
 
     Raises
     ------
@@ -56,16 +67,68 @@ def choose_scans(
     entities = [*ATLAS, *DESC, *SPACE, *RUN]
     found[entities] = found[entities].astype(object).where(found[entities].notna(), "")
     found = _with_grid(found)
-    tables = found[found["suffix"].isin(KINDS)]
-    if tables.empty:
+    kept = found[found["suffix"].isin(KINDS)]
+    if kept.empty:
         raise NothingMatched(
-            f"{out}: no timeseries.tsv, no relmat.tsv and no volumes below sub-*/; the"
-            " group level reads what the participant level wrote. Run that first."
+            f"{out}: no timeseries.tsv, no relmat.tsv, no volumes and no grey-matter"
+            " maps below sub-*/; the group level reads what the participant level"
+            " wrote. Run that first."
         )
-    tables = _of_one_atlas(_selected(tables, config), config)
-    tables = _narrow(tables, DESC, config.desc, "--denoise-strategy")
-    tables = _narrow(tables, SPACE, config.space, "--space")
-    tables = _narrow(tables, ("task",), None, "--task-id")
+    kept = _selected(kept, config)
+    tables, maps = _asked(out, kept, inputs)
+    scans = pd.DataFrame()
+    chosen: dict[str, str] = {}
+    if len(tables):
+        scans, chosen = _chosen_scans(tables, found, config)
+    if len(maps):
+        of_one, said = _of_one_kind(maps, config.gm_desc)
+        scans, chosen = _with_maps(scans, of_one), chosen | said
+    others = kept[~kept[ID].isin([*tables[ID], *maps[ID]])].drop_duplicates(ID)
+    return _joined(scans, others[[ID]].assign(**dict.fromkeys(RUN, ""))), chosen
+
+
+def read_like(config: CohortConfig, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that read the files of a description, where none is said.
+
+    Examples
+    --------
+    >>> told = {"input": "graymatter", "desc": "iso64", "space": "MNI", "res": "2"}
+    >>> read_like(CohortConfig(), told)
+    {'gm_desc': 'iso64_space-MNI_res-2'}
+    """
+    if described["input"] == GREY:
+        more = [f"_{name}-{described[name]}" for name in SPACE if name in described]
+        return {"gm_desc": config.gm_desc or "".join([described["desc"], *more])}
+    names = (ATLAS[0], *DESC, SPACE[0])
+    unsaid = {name: described.get(name) for name in names if not getattr(config, name)}
+    return unsaid | {"volume_size": config.size_like(described.get(GRID))}
+
+
+def _asked(
+    out: Path, kept: pd.DataFrame, inputs: Collection[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the files of scans, and the maps, that something is taken of."""
+    taken, is_map = {*inputs} & {*LOADERS}, kept["suffix"] == MAP
+    tables = kept[~is_map & (taken != {GREY})]
+    maps = kept[is_map & (GREY in taken or not inputs)]
+    if tables.empty and maps.empty and taken - {"motion"}:
+        has = "grey-matter maps" if is_map.any() else "tables or volumes of scans"
+        raise NothingMatched(
+            f"{out}: the models take {', '.join(sorted(taken))}, and there are only"
+            f" {has} below sub-*/. Run the participant level with the --features that"
+            " they take, or choose models of what there is."
+        )
+    return tables, maps
+
+
+def _chosen_scans(
+    tables: pd.DataFrame, found: pd.DataFrame, config: CohortConfig
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return one row a scan, and which of their files were chosen."""
+    tables = _of_one_atlas(tables, config)
+    tables = narrow(tables, DESC, config.desc, "--denoise-strategy")
+    tables = narrow(tables, SPACE, config.space, "--space")
+    tables = narrow(tables, ("task",), None, "--task-id")
     is_image = tables["suffix"] == "bold"
     images = tables[is_image]
     if len(images):
@@ -81,14 +144,14 @@ def choose_scans(
 
 def scans_of(files: pd.DataFrame) -> list[Scan]:
     """Return the tables of each scan by kind, without those that are absent."""
-    kinds = files.columns.drop([ID, *RUN])
+    kinds = [name for name in files if name not in (ID, *RUN)]
     return [
         {
             k: path
-            for k, path in zip(kinds, paths, strict=True)
+            for k, path in zip([ID, *kinds], paths, strict=True)
             if isinstance(path, Path)
         }
-        for paths in files[kinds].itertuples(index=False, name=None)
+        for paths in files[[ID, *kinds]].itertuples(index=False, name=None)
     ]
 
 
@@ -106,7 +169,7 @@ def _of_one_atlas(tables: pd.DataFrame, config: CohortConfig) -> pd.DataFrame:
     is_image = tables["suffix"] == "bold"
     if is_image.all() and config.atlas is None:
         return tables
-    narrowed = _narrow(tables[~is_image], ATLAS, config.atlas, "--atlases")
+    narrowed = narrow(tables[~is_image], ATLAS, config.atlas, "--atlases")
     return pd.concat([narrowed, tables[is_image]])
 
 
@@ -114,7 +177,7 @@ def _of_one_grid(images: pd.DataFrame, size: int | None) -> pd.DataFrame:
     """Keep the images of one grid; messages name it as --volume-size does."""
     words = images.assign(grid=images[GRID].replace("0", OWN))
     wanted = None if size is None else str(size or OWN)
-    return images.loc[_narrow(words, (GRID,), wanted, "--volume-size").index]
+    return images.loc[narrow(words, (GRID,), wanted, "--volume-size").index]
 
 
 def _scans(tables: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
@@ -125,6 +188,38 @@ def _scans(tables: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
     wide = tables.assign(held=held).pivot(index=keys, columns="held", values="path")
     measured = quality.set_index(keys)["path"].rename("quality")
     return wide.join(measured).reset_index().rename_axis(columns=None)
+
+
+def _of_one_kind(
+    maps: pd.DataFrame, wanted: str | None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Keep the maps of one desc, space and res, and say which these are."""
+    entities = (*DESC, *SPACE)
+    maps = narrow(maps, entities, wanted, "--gm-desc")
+    said = zip(OF_MAPS, maps[[*entities]].iloc[0], strict=True)
+    return maps, {name: value for name, value in said if value}
+
+
+def _with_maps(scans: pd.DataFrame, maps: pd.DataFrame) -> pd.DataFrame:
+    """Give scans the maps of their session or person; a map left over is a row."""
+    first: dict[tuple[str, str], Path] = {}
+    for who, session, path in maps[[ID, "session", "path"]].itertuples(index=False):
+        first.setdefault((who, session), path)
+    if len(scans):
+        keys = zip(scans[ID], scans["session"], strict=True)
+        cells = [first.get(key, first.get((key[0], ""))) for key in keys]
+        scans = scans.assign(**{GREY: pd.Series(cells, scans.index, dtype=object)})
+    held = {*scans[GREY]} if len(scans) else set()
+    own = maps[~maps["path"].isin(held)]
+    return _joined(scans, own[[ID, *RUN, "path"]].rename(columns={"path": GREY}))
+
+
+def _joined(scans: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of both, sorted; what one of them lacks is missing."""
+    if more.empty:
+        return scans
+    rows = [*scans.to_dict("records"), *more.to_dict("records")]
+    return pd.DataFrame(rows).sort_values([ID, *RUN], ignore_index=True)
 
 
 def _selected(tables: pd.DataFrame, config: CohortConfig) -> pd.DataFrame:
@@ -143,58 +238,13 @@ def _selected(tables: pd.DataFrame, config: CohortConfig) -> pd.DataFrame:
                 f" there are: {listed(known, 10)}.{did_you_mean(absent[0], known)}"
             )
         if words:
-            tables = tables[tables[column].isin(words)]
+            is_free = (tables["suffix"] == MAP) & (  # a map is of no task and no run
+                (column in ("task", "run")) | (tables[column] == "")
+            )
+            tables = tables[tables[column].isin(words) | is_free]
     if tables.empty:
         raise NothingMatched(
             "no features are of the selected participants, sessions, tasks and runs"
             " at once. Select fewer options."
         )
     return tables
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^0-9a-z]", "", text.lower())
-
-
-def _matching(known: list[str], wanted: str) -> list[str]:
-    """Return the values that a word stands for, compared by letters and digits.
-
-    A word is the whole value, its first entity, or the name of a file in
-    ``data/atlases``: 'schaefer200' is 'Schaefer2018_seg-7n_scale-200'.
-    """
-    listing = files("bidsclf") / "data" / "atlases" / f"{_plain(wanted)}.json"
-    if listing.is_file():
-        said = json.loads(listing.read_text(encoding="utf-8"))
-        pairs = [f"{key}-{said[key]}" for key in ATLAS[1:] if key in said]
-        wanted_file = "_".join([said["name"], *pairs])
-    else:
-        wanted_file = wanted
-    for word in (wanted, wanted_file):
-        whole = [value for value in known if _plain(value) == _plain(word)]
-        first = [v for v in known if _plain(v.partition("_")[0]) == _plain(word)]
-        if whole or first:
-            return whole or first
-    return []
-
-
-def _narrow(
-    tables: pd.DataFrame, entities: tuple[str, ...], wanted: str | None, option: str
-) -> pd.DataFrame:
-    """Keep the files of one value of the entities, the wanted or the only one."""
-    values = tables[entities[0]].copy()
-    for name in entities[1:]:
-        values += tables[name].map(lambda v, name=name: f"_{name}-{v}" if v else "")
-    known = sorted(values.unique())
-    matched = known if wanted is None else _matching(known, wanted)
-    if not matched:
-        raise ConfigError(
-            f"{option} {wanted}: no features of it;"
-            f" there are: {', '.join(known) or 'none'}."
-            f"{did_you_mean(wanted or '', known)}"
-        )
-    if len(matched) > 1:
-        raise ConfigError(
-            f"the features are of {len(matched)} kinds: {', '.join(matched)};"
-            f" a cohort has one. Choose with {option}."
-        )
-    return tables[values == matched[0]]

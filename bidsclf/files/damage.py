@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bidsclf.errors import InputError
-from bidsclf.files.images import why_damaged
+from bidsclf.files.images import AXES, why_damaged
 from bidsclf.files.inputs import LOADERS, Scan, matrices, read, read_numbers
 
 NUMBER = b"0123456789.eE+-na/\t\r\n"  # every byte of a whole table's body
@@ -29,19 +29,23 @@ def damaged(
         Place in ``scans`` -> the file's name and what was found. In a table, a
         number that is another number is not found here.
     """
-    found, is_read = {}, "volume" in inputs
+    found: dict[int, str] = {}
+    known: dict[Path, str | None] = {}  # several scans may share a map
     for at, scan in enumerate(scans):
         kinds = [kind for kind in scan if kind in LOADERS] or list(matrices(scan))[:1]
-        reasons = (
-            _damage(scan[kind])
-            if kind != "volume"
-            else why_damaged(scan[kind], is_read=is_read)
-            for kind in kinds
-        )
-        reason = next(filter(None, reasons), None)
-        if reason:
-            found[at] = reason
+        for kind in kinds:
+            if (path := scan[kind]) not in known:
+                known[path] = _why(path, kind, is_read=kind in inputs)
+            if reason := known[path]:
+                found[at] = reason
+                break
     return found
+
+
+def _why(path: Path, kind: str, *, is_read: bool) -> str | None:
+    if kind in AXES:
+        return why_damaged(path, is_read=is_read, kind=kind)
+    return _damage(path)
 
 
 def _damage(path: Path) -> str | None:

@@ -1,9 +1,10 @@
-"""Images of the feature 'volume': their grids, and their numbers when asked for."""
+"""Images of 'volume' and 'graymatter': grids, and numbers when asked for."""
 
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import nibabel as nib
@@ -17,6 +18,12 @@ from bidsclf.files.people import listed
 
 GZIP_MAGIC = b"\x1f\x8b"
 LIKE_MM = 1e-3  # how far two affines of one grid may be apart; ours
+MOST, MOST_MODULATED, SLACK = 1.0, 10.0, 1e-3  # of grey matter in a cell; ours
+VOLUME, GREY = "volume", "graymatter"
+AXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {VOLUME: ("X", "Y", "Z", "volumes"), GREY: ("X", "Y", "Z")}
+)
+CALLED = MappingProxyType({VOLUME: "volumes", GREY: "grey-matter maps"})
 UNREADABLE: Any = (
     OSError,
     EOFError,
@@ -39,6 +46,7 @@ class Grid(NamedTuple):
     affine : float array of shape (4, 4)
         Voxel indices to mm.
     n_volumes : int
+        1 of a map.
     """
 
     shape: tuple[int, int, int]
@@ -75,25 +83,53 @@ class Images(Sequence[np.ndarray]):
         return np.concatenate([read_image(path) for path in self.rows[at]])
 
 
-def grid_of(path: Path) -> Grid:
+class Maps(Images):
+    """The grey-matter map of each row, float32 of shape (1, X, Y, Z).
+
+    Parameters
+    ----------
+    rows : sequence of sequences of Path
+        Maps of a row, on one grid, of which the mean is taken; the same file counts
+        once.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Path]]) -> None:
+        self.rows = [list(dict.fromkeys(row)) for row in rows]
+        self.names = [" and ".join(path.name for path in row) for row in self.rows]
+        self.shapes = [(1, *grid_of(row[0], GREY).shape) for row in self.rows]
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, np.ndarray | slice):
+            return Maps([self.rows[row] for row in np.arange(len(self))[at]])
+        maps = [read_map(path) for path in self.rows[at]]
+        return np.mean(maps, axis=0, dtype=np.float64).astype(np.float32)[np.newaxis]
+
+
+def grid_of(path: Path, kind: str = VOLUME) -> Grid:
     """Read the header of an image, nothing else.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {'volume', 'graymatter'}
+        With an axis of volumes, or without.
 
     Raises
     ------
     InputError
-        The file is absent, no NIfTI image, or has not four axes.
+        The file is absent, no NIfTI image, or has not the axes of its kind.
     """
     try:
         image = _opened(path)
         shape, affine = image.shape, np.asarray(image.affine, float)
     except UNREADABLE as error:
         raise _refused(path, error) from error
-    if len(shape) != 4 or 0 in shape:
+    if len(shape) != len(AXES[kind]) or 0 in shape:
         raise InputError(
-            f"{path}: an image of shape {shape}; expected (X, Y, Z, volumes)."
+            f"{path}: an image of shape {shape}; expected ({', '.join(AXES[kind])})."
             " Run the participant level again for this person."
         )
-    return Grid(shape[:3], affine, shape[3])
+    return Grid(shape[:3], affine, shape[3] if kind == VOLUME else 1)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -104,6 +140,40 @@ def read_image(path: Path) -> np.ndarray:
     InputError
         The file is absent, damaged or cut short, or holds NaN or infinity.
     """
+    return np.ascontiguousarray(np.moveaxis(_numbers(path), -1, 0))
+
+
+def read_map(path: Path) -> np.ndarray:
+    """Read a grey-matter map: float32 of shape (X, Y, Z), from 0 to 1.
+
+    To 10 where the sidecar says that it is modulated. Values that rounding has put
+    outside are put back.
+
+    Raises
+    ------
+    InputError
+        As ``read_image``, or values lie outside or are all 0.
+    """
+    values = _numbers(path)
+    low, high = float(values.min()), float(values.max())
+    is_modulated = sidecar(path).get("Modulated") is True
+    most = MOST_MODULATED if is_modulated else MOST
+    if not -SLACK <= low <= high <= most + SLACK:
+        raise InputError(
+            f"{path}: values from {low:g} to {high:g}, where a"
+            f"{' modulated' if is_modulated else ''} grey-matter map has 0 to {most:g};"
+            " expected those of the participant level. Run it again for this person."
+        )
+    if high <= 0:
+        raise InputError(
+            f"{path}: all values are 0; expected grey matter. Look at the segmentation"
+            " and run the participant level again for this person."
+        )
+    return np.clip(values, 0, most)
+
+
+def _numbers(path: Path) -> np.ndarray:
+    """Read an image whole: float32, finite, of its own shape."""
     try:
         raw = path.read_bytes()
         whole = igzip.decompress(raw) if raw[:2] == GZIP_MAGIC else raw
@@ -116,22 +186,24 @@ def read_image(path: Path) -> np.ndarray:
             f"{path}: {n_bad} of {values.size} values are not finite; models take"
             " numbers only. Run the participant level again for this person."
         )
-    return np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    return values
 
 
-def why_damaged(path: Path, *, is_read: bool = True) -> str | None:
+def why_damaged(path: Path, *, is_read: bool = True, kind: str = VOLUME) -> str | None:
     """Say why an image is refused: by its header, and where it is read, whole."""
     try:
-        grid_of(path)
+        grid_of(path, kind)
         if is_read:
-            read_image(path)
+            read_image(path) if kind == VOLUME else read_map(path)
     except InputError as error:
         return str(error).replace(str(path), path.name).partition("; expected")[0]
     return None
 
 
-def common_grid(images: Sequence[Path], people: Sequence[str]) -> Grid | None:
-    """Return the grid that all images share, None where there is no image.
+def common_grid(
+    images: Sequence[Path], people: Sequence[str], kind: str = VOLUME
+) -> Grid | None:
+    """Return the grid that all images of a kind share, None where there is none.
 
     Raises
     ------
@@ -141,7 +213,7 @@ def common_grid(images: Sequence[Path], people: Sequence[str]) -> Grid | None:
     """
     if not images:
         return None
-    grids = [grid_of(path) for path in images]
+    grids = [grid_of(path, kind) for path in images]
     keys = [(*g.shape, *(g.affine / LIKE_MM).round(-1).ravel()) for g in grids]
     usual = grids[keys.index(Counter(keys).most_common(1)[0][0])]
     odd = {
@@ -151,10 +223,10 @@ def common_grid(images: Sequence[Path], people: Sequence[str]) -> Grid | None:
     }
     if odd:
         raise InputError(
-            f"{len(odd)} of {len(set(people))} people have volumes on another grid than"
-            f" the {usual.shape} of the rest, or elsewhere: {listed(odd)} (the first"
-            f" has {next(iter(odd.values()))}). All people of a cohort share one grid."
-            " Run the participant level again for them, or select the others."
+            f"{len(odd)} of {len(set(people))} people have {CALLED[kind]} on another"
+            f" grid than the {usual.shape} of the rest, or elsewhere: {listed(odd)}"
+            f" (the first has {next(iter(odd.values()))}). All people of a cohort share"
+            " one grid. Run the participant level again for them, or select the others."
         )
     return usual
 

@@ -1,7 +1,8 @@
 """What models take, read from the tables of scans: one row a person or a run.
 
-A row is a list of scans; a scan is a mapping from 'timeseries', 'quality', a stat or
-'volume' to the path of its table or image. Nothing here learns from anyone.
+A row is a list of scans; a scan is a mapping from 'timeseries', 'quality', a stat,
+'volume' or 'graymatter' to the path of its table or image. Nothing here learns from
+anyone.
 """
 
 import warnings
@@ -16,13 +17,13 @@ import pandas as pd
 
 from bidsclf.errors import InputError
 from bidsclf.files import store
-from bidsclf.files.images import Images
+from bidsclf.files.images import AXES, GREY, VOLUME, Images, Maps
 from bidsclf.files.people import listed
 from bidsclf.files.resampling import at_one_rate, count_volumes
 
 Scan = Mapping[str, Path]
 Rows = Sequence[Sequence[Scan]]
-NOT_MATRICES = ("timeseries", "quality", "volume")
+NOT_MATRICES = ("timeseries", "quality", *AXES)
 
 
 def read_numbers(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -94,8 +95,14 @@ def images(rows: Rows, _: tuple[str, ...] = ()) -> Images:
 
     Those of a person's runs follow one another.
     """
-    require(rows, "volume")
-    return Images([[scan["volume"] for scan in scans] for scans in rows])
+    require(rows, VOLUME)
+    return Images([[scan[VOLUME] for scan in scans] for scans in rows])
+
+
+def maps(rows: Rows, _: tuple[str, ...] = ()) -> Maps:
+    """Return the grey-matter maps of rows, the mean where a row has several."""
+    require(rows, GREY)
+    return Maps([[scan[GREY] for scan in scans] for scans in rows])
 
 
 def series(
@@ -211,7 +218,8 @@ LOADERS: Mapping[str, Callable[[Rows, tuple[str, ...]], Any]] = MappingProxyType
         "partialcorrelation": partial(edges, stat="partialcorrelation"),
         "covariance": covariances,
         "motion": motion,
-        "volume": images,
+        VOLUME: images,
+        GREY: maps,
     }
 )
 
@@ -220,9 +228,10 @@ def require(rows: Rows, name: str) -> None:
     """Refuse rows of which some scans lack a table."""
     lacking = [scan for scans in rows for scan in scans if name not in scan]
     if lacking:
-        seen = [next(iter(scan.values())).name.partition("_")[0] for scan in lacking]
+        held = [scan for scan in lacking if scan]
+        seen = [next(iter(scan.values())).name.partition("_")[0] for scan in held]
         total = sum(len(scans) for scans in rows)
-        asked = name if name == "volume" else "timeseries connectivity"
+        asked = name if name in AXES else "timeseries connectivity"
         raise InputError(
             f"{len(lacking)} of {total} scans have no {name}: {listed(seen)}."
             f" Run the participant level again with --features {asked}."

@@ -10,6 +10,7 @@ from bidsclf.checks import to_plain
 from bidsclf.cohort import Cohort
 from bidsclf.crossval import is_harmonized
 from bidsclf.files import store
+from bidsclf.files.images import AXES
 from bidsclf.models._base import find, prepare_key
 from bidsclf.workflows import (
     _fits,
@@ -140,7 +141,7 @@ def _job_node(run: _run.Run, place: Place, job: _jobs.Job) -> nipype.Node:
     )
     is_heavy = job.kind == "screen" or is_harmonized(job.model, run.config.harmonize)
     gb = _jobs.FIT_GB + (COPIES * place.row_gb if is_heavy else 0)
-    gb += job.cache / 1e9 if find(job.model).input == "volume" else 0
+    gb += job.cache / 1e9 if find(job.model).input in AXES else 0
     return plugins.node(run.config.run, shell, job.unit, gb)
 
 

@@ -17,6 +17,7 @@ from bidsclf.crossval.rows import is_beyond, split_traits
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
+from bidsclf.files.choice import read_like
 from bidsclf.files.people import listed
 from bidsclf.files.resampling import counted
 from bidsclf.models._base import find, prepared
@@ -188,15 +189,13 @@ def _like(
 
     Runs are joined, and covariates read, as the model's were; no target is read.
     """
-    names, feature = ("atlas", "desc", "space"), context["feature"]
-    unsaid = {name: feature.get(name) for name in names if not getattr(config, name)}
+    feature = context["feature"]
     named = {name.lower() for name in fitted.covariates}
     return replace(
         config,
-        **unsaid,
+        **read_like(config, feature),
         runs=context.get("runs", config.runs),
         resample_tr_s=feature.get("resample_tr_s"),
-        volume_size=config.size_like(feature.get("grid")),
         covariates=fitted.covariates,
         target="" if config.target.lower() in named else config.target,
     )
