@@ -160,6 +160,9 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("--networks", "NIFTI", "label image of networks, such as Yeo's"
                    " seven, with a table beside it", GROUP),
             Option("--decoding-data", "PATH", "folder of Neurosynth's data", GROUP),
+            Option("--traits", "COLUMN", "columns of participants.tsv that are looked"
+                   " for in the latent spaces of patients (cvae, vae); all that can be"
+                   " used when not given", GROUP),
         ),
     ),
     (

@@ -197,11 +197,14 @@ class InterpretConfig(Checked):
         A label image of networks, with a table beside it.
     decoding_data : Path or None
         Folder of Neurosynth's data.
+    traits : tuple of str
+        Columns looked for in latent spaces; empty takes all that can be used.
     """
 
     atlas_image: Path | None = setting(None, "--atlas-image")
     networks: Path | None = setting(None, "--networks")
     decoding_data: Path | None = setting(None, "--decoding-data")
+    traits: tuple[str, ...] = setting((), "--traits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,3 +77,19 @@ def map_file(model: str, desc: str, extension: str = ".nii.gz") -> str:
     'maps/cnn3dgru_desc-occlusion_map.nii.gz'
     """
     return f"maps/{label(model)}_desc-{desc}_map{extension}"
+
+
+def latent_file(model: str, desc: str, *, stat: str = "", sub: str = "") -> str:
+    """Return the file of an image that a model with latents made, in its analysis.
+
+    Examples
+    --------
+    >>> latent_file("cvae", "everyonepatienttwin", stat="mean")
+    'latent/cvae_stat-mean_desc-everyonepatienttwin_map.nii.gz'
+    >>> latent_file("cvae", "patienttwin", sub="sub-01")
+    'latent/sub-01_desc-cvaepatienttwin_map.nii.gz'
+    """
+    if sub:
+        who = label(sub.removeprefix("sub-"))
+        return f"latent/sub-{who}_desc-{label(model)}{desc}_map.nii.gz"
+    return f"latent/{label(model)}_stat-{stat}_desc-{desc}_map.nii.gz"

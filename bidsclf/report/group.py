@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from bidsclf.files import store
-from bidsclf.report import explanation, harmonization, page, people, ranking, trust
+from bidsclf.report import (
+    explanation,
+    harmonization,
+    latent,
+    page,
+    people,
+    ranking,
+    trust,
+)
 from bidsclf.report.ablation import ablation
 from bidsclf.report.card import card_text
 from bidsclf.report.embedding import embedding
@@ -20,8 +28,9 @@ def group_page(folder: Path) -> Path:
     """Write ``report.html`` of a finished analysis, and what it links to.
 
     These are ``harmonization.html`` (where sites were looked at),
-    ``explanation.html`` (where models were), ``methods.md``, ``model_card.md`` and
-    ``figures/``. A table that is absent is named on the page.
+    ``explanation.html`` (where models were), ``latent.html`` (of models with latents),
+    ``methods.md``, ``model_card.md`` and ``figures/``. A table that is absent is
+    named on the page.
 
     Parameters
     ----------
@@ -59,6 +68,7 @@ def _pages(analysis: Analysis) -> dict[str, str]:
     for told, write in (
         (harmonization, harmonization.harmonization_page),
         (explanation, explanation.explanation_page),
+        (latent, latent.latent_page),
     ):
         if told.is_told(analysis):
             drawn |= write(analysis)[1]
@@ -125,6 +135,7 @@ def _sections(analysis: Analysis) -> dict[str, Any]:
         "embedding": embedding(analysis),
         "learning": learning(analysis),
         "explained": explanation.shown(analysis),
+        "has_latents": latent.is_told(analysis),
         "people": people.cohort(analysis),
         "excluded": people.excluded(analysis),
         "harmonization": summary(analysis) if told else None,

@@ -37,10 +37,15 @@ EXPLAINED = {  # table that some models have -> its columns and those of numbers
     "overlap": ("model network", "fold community share dice"),
     "robustness": ("method", "fold correlation dice mean_size"),
     "decoding": ("model term", "community correlation rank"),
+    "latents": ("model fit participant_id label", "fold"),
+    "rsa": ("model fit space trait kind", "n tau p p_holm"),
+    "silhouette": ("model fit space trait kind", "n silhouette p p_holm"),
+    "mixture": ("model fit space shape", "n_components bic is_best"),
+    "plane": ("model fit space participant_id", "pca_1 pca_2 umap_1 umap_2"),
     "source": ("participant_id site", ""),
 }
 TEXT = ("participant_id", "site", "group", "region", "region_a", "region_b", "network",
-        "term")  # 001 stays 001  # fmt: skip
+        "term", "label", "trait")  # 001 stays 001  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

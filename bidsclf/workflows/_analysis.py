@@ -38,6 +38,11 @@ Written by bidsclf. Each table has a JSON file beside it that explains its colum
 - `sites.tsv`, `site_map.tsv`, `qcfc.tsv`: what site and motion leave in the features,
   before and after harmonization
 - `maps.tsv`, `maps/`: where networks of volumes look
+- `latents.tsv`, `latent/`: where people lie in the latent spaces of models that have
+  some, and images of them with and without the salient part; of the model of everyone,
+  and of each person by a network that never saw them
+- `rsa.tsv`, `silhouette.tsv`: which traits of patients lie in these spaces;
+  `mixture.tsv`: how many kinds of patients; `plane.tsv`: pictures
 - `models/`: the fitted models, one a fold; `final` learned from everyone, and is the
   only one that is kept of a bootstrap
 - `analysis.json`: command, settings and versions; `report.html`: the page to read
@@ -126,7 +131,7 @@ def is_done(config: Config, key: str, names: Iterable[str]) -> bool:
 
 def interpreted_with(config: Config) -> dict[str, Any]:
     """Return what models are explained with, on which no fit depends."""
-    return to_plain(config.interpret)
+    return {k: v for k, v in to_plain(config.interpret).items() if v}
 
 
 def interpreting_files(config: Config) -> dict[str, dict[str, list[int]]]:
@@ -136,7 +141,8 @@ def interpreting_files(config: Config) -> dict[str, dict[str, list[int]]]:
     too; of a folder, all files in it.
     """
     found = {}
-    for name, path in interpreted_with(config).items():
+    given = interpreted_with(config).items()
+    for name, path in ((k, v) for k, v in given if isinstance(v, str)):
         files = Path(path).iterdir() if Path(path).is_dir() else _beside(Path(path))
         told = {one.name: one.stat() for one in sorted(files) if one.is_file()}
         found[name] = {one: [s.st_size, s.st_mtime_ns] for one, s in told.items()}
@@ -218,6 +224,9 @@ def write_table(
         Of columns that mean something else here than elsewhere.
     """
     known = {**COLUMNS, **WORDS.get(path.stem, {}), **(words or {})}
-    described = {name: {"Description": known.get(name, name)} for name in table}
+    described = {
+        name: {"Description": known.get(name, name)} | table.attrs.get(str(name), {})
+        for name in table
+    }
     store.write_json(path.with_suffix(".json"), described)
     return store.write_table(path, table)

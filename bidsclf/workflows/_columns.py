@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bidsclf.workflows import _latent_columns
+
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         "participant_id": "Label of the participant",
@@ -50,6 +52,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
 )
 WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # of one table alone
     {
+        **_latent_columns.WORDS,
         "metrics": {
             "scope": "pooled over folds; one site, sex, age band or fold; fold mean:"
             " the mean of folds; within site: pairs of people of the same site only",

@@ -15,7 +15,7 @@ from bidsclf.interpret import attribution, communities
 from bidsclf.models._base import find
 from bidsclf.models._harmonized import from_features, to_features
 from bidsclf.models._rows import take
-from bidsclf.workflows import _maps, _shared
+from bidsclf.workflows import _latent, _latent_images, _maps, _shared
 from bidsclf.workflows._jobs import Job
 
 MEMBERSHIP, INPUTS = "generator.weight", "classifier.weight_ih_l0"  # of lstm-h, -dg
@@ -28,6 +28,7 @@ COLUMNS = {
     "communities": "model fold community region weight member",
     "influence": "model fold community influence rank n_members",
     "robustness": "method fold correlation dice mean_size n_compared n_skipped",
+    "latents": "model fit fold participant_id label",
     "learning": "model repeat fold member epoch measure train valid kept",
 }
 Arrays = dict[str, np.ndarray]
@@ -56,6 +57,8 @@ def look(job: Job, found: FitResult, x: Any, shared: dict[str, Any]) -> Arrays:
         arrays |= _maps.look(found.fitted.models, tested, learned, job.seed)
     if job.is_test and "pattern" in ways:
         arrays |= _pattern(job, found, x, shared)
+    if "latent" in ways:
+        arrays |= _latent.look(job, found, x, shared)
     if "communities" in ways:
         state = found.model.network.state_dict()  # type: ignore[attr-defined]
         membership = state[MEMBERSHIP].cpu().numpy().copy()
@@ -130,14 +133,13 @@ def keep(work: Path, unit: str, arrays: Arrays) -> list[Path]:
     return [path]
 
 
-def _kept(work: Path, jobs: Iterable[Job]) -> list[tuple[Job, Arrays]]:
-    found = []
+def _kept(work: Path, jobs: Iterable[Job]) -> Iterator[tuple[Job, Arrays]]:
     for job in jobs:
         path = file_of(work, job.unit)
         if path.exists():
             with np.load(path, allow_pickle=False) as arrays:
-                found.append((job, dict(arrays)))
-    return found
+                found = dict(arrays)
+            yield job, found
 
 
 def attribution_tables(work: Path, jobs: list[Job]) -> dict[str, pd.DataFrame]:
@@ -183,6 +185,23 @@ def map_tables(work: Path, analysis: Path, jobs: list[Job]) -> dict[str, pd.Data
             found.setdefault(job.model, []).append(arrays)
     table = _maps.write(analysis, found, described["volume"])
     return _joined({"maps": [table]})
+
+
+def latent_tables(
+    work: Path, analysis: Path, jobs: list[Job]
+) -> dict[str, pd.DataFrame]:
+    """Write the images that models with latents make, and return where people lie."""
+    shared = _shared.read(work)
+    parts: list[pd.DataFrame] = []
+    totals: _latent_images.Totals = {}
+    for job, arrays in _kept(work, (job for job in jobs if job.kind == "fit")):
+        if "people" in arrays:
+            parts.append(_latent.part(shared, job, arrays))
+            _latent_images.add(totals, job, arrays)
+    for model, _ in list(totals)[:1]:
+        described = shared["described"][find(model).input]
+        _latent_images.write(analysis, totals, shared, described)
+    return _joined({"latents": parts})
 
 
 def community_tables(work: Path, jobs: list[Job]) -> dict[str, pd.DataFrame]:

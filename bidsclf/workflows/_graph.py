@@ -20,6 +20,7 @@ from bidsclf.workflows import (
     _run,
     _shared,
     _tables,
+    _traits,
     plugins,
 )
 from bidsclf.workflows.interfaces import GroupPage, Merge, Places, Prepare, Table, Work
@@ -188,7 +189,8 @@ def merge(
         analysis=str(place.analysis),
     )
     if alone(run, place, shell, "merge"):
-        lost = _lost(jobs, ended, failed) | _make_tables(run, place, done)
+        names = _tables.names_of(done)
+        lost = _lost(jobs, ended, failed) | _make_tables(run, place, done, names)
         about = about | {"failed_tables": lost}
         _tables.finish(place.work, place.analysis, done, about)
 
@@ -222,11 +224,13 @@ def _lost(
     }
 
 
-def _make_tables(run: _run.Run, place: Place, done: list[_jobs.Job]) -> dict[str, str]:
+def _make_tables(
+    run: _run.Run, place: Place, done: list[_jobs.Job], wanted: Iterable[str]
+) -> dict[str, str]:
     """Run the graph of tables; return which failed, and why."""
     settings = run.config.analysis
     graph = nipype.Workflow("tables", base_dir=os.fspath(place.work))
-    names = {f"table-{name}": name for name in _tables.names_of(done)}
+    names, nodes = {f"table-{name}": name for name in wanted}, {}
     _forget(place, names)
     for unit, name in names.items():
         job = _tables.TableJob(
@@ -239,13 +243,25 @@ def _make_tables(run: _run.Run, place: Place, done: list[_jobs.Job]) -> dict[str
             jobs=done,
         )
         shell = Table(unit=unit, notes=str(place.notes), job=asdict(job))
-        graph.add_nodes([plugins.node(run.config.run, shell, unit, _jobs.FIT_GB)])
+        nodes[name] = plugins.node(run.config.run, shell, unit, _jobs.FIT_GB)
+    graph.add_nodes(list(nodes.values()))
+    for name, first in _tables.AFTER.items():
+        if name in nodes and first in nodes:
+            graph.connect(nodes[first], "state", nodes[name], "after")
     plugins.execute(
         graph, run.config.run, crashes=run.folder, preload=[_tables.__name__]
     )
     units = _run.collect(names, place.notes, run.folder)
     run.add(units)
     return {names[u.unit]: u.message for u in units if u.state == "failed"}
+
+
+def explain_again(run: _run.Run, place: Place, jobs: list[_jobs.Job]) -> None:
+    """Make again what depends on the settings that explain models."""
+    names = [name for name in _traits.TABLES if name in _tables.names_of(jobs)]
+    if names:
+        _tables.note_lost(place.analysis, _make_tables(run, place, jobs, names))
+    locate(run, place)
 
 
 def locate(run: _run.Run, place: Place) -> None:

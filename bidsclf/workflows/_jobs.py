@@ -3,9 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from bidsclf.config import Config, HarmonizeConfig, RunConfig
 from bidsclf.crossval import N_PARTS, is_crossfitted, is_harmonized, names_of
+from bidsclf.files import store
 from bidsclf.folds import Fold
 from bidsclf.models._base import find, prepare_key
 from bidsclf.models._chunks import CACHE
@@ -57,6 +61,44 @@ class Job:
     def is_first(self, fold: Fold) -> bool:
         """Whether it is of a fold, its own, of the first repeat."""
         return fold.repeat == 1 and (self.is_test or self.kind == "tensor")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableJob:
+    """All that a worker needs to make tables.
+
+    Attributes
+    ----------
+    name : str
+        A key of ``_tables.OUTPUTS``.
+    work, analysis : str
+        Folders.
+    n_bootstrap, n_permutations, seed : int
+        See the settings.
+    jobs : list of Job
+        Those that were done.
+    """
+
+    name: str
+    work: str
+    analysis: str
+    n_bootstrap: int
+    n_permutations: int
+    seed: int
+    jobs: list[Job]
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "TableJob":
+        """Return the job that ``asdict`` made plain."""
+        return cls(**plain | {"jobs": [Job(**job) for job in plain["jobs"]]})
+
+    def read(self, name: str) -> pd.DataFrame:
+        """Return a table of the analysis, as a reviewer reads it."""
+        return store.read_table(Path(self.analysis, f"{name}.tsv"), text=_analysis.TEXT)
+
+    def of_kind(self, kind: str) -> list[Job]:
+        """Return the jobs of one kind."""
+        return [job for job in self.jobs if job.kind == kind]
 
 
 def plan(config: Config, folds: list[Fold], *, is_screened: bool) -> list[Job]:

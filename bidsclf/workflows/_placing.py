@@ -41,7 +41,8 @@ def place(analysis: Path) -> list[Path]:
     regions = _regions(analysis)
     if not regions:
         return []
-    given = {k: Path(v) for k, v in about.get("interpret", {}).items() if v}
+    asked = about.get("interpret", {}).items()
+    given = {k: Path(v) for k, v in asked if isinstance(v, str)}
     atlas = given.get("atlas_image") or _known(about.get("atlas"))
     placed = place_regions(regions, atlas=atlas, networks=given.get("networks"))
     tables, notes = {"regions": placed.table}, list(placed.notes)

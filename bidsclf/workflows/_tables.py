@@ -1,7 +1,7 @@
 """The tables of an analysis: predictions first, and everything else from them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,16 @@ from bidsclf.evaluate.metrics import metrics_table
 from bidsclf.evaluate.permutation import fixed_table, null_metrics, refit_table
 from bidsclf.files import store
 from bidsclf.models._base import find
-from bidsclf.workflows import _analysis, _explain, _fits, _jobs, _run, _shared
+from bidsclf.workflows import (
+    _analysis,
+    _explain,
+    _fits,
+    _jobs,
+    _run,
+    _shared,
+    _traits,
+)
+from bidsclf.workflows._jobs import TableJob
 
 OUTPUTS = MappingProxyType(  # what is made at once -> its files
     {
@@ -39,47 +48,17 @@ OUTPUTS = MappingProxyType(  # what is made at once -> its files
         "attributions": ("attributions", "attribution_time", "patterns"),
         "maps": ("maps",),
         "communities": ("communities", "influence", "robustness"),
+        "latents": ("latents",),
+        "rsa": ("rsa",),
+        "silhouette": ("silhouette",),
+        "mixture": ("mixture",),
+        "plane": ("plane",),
     }
 )
+AFTER = MappingProxyType(  # what is made of a table that has to stand before
+    dict.fromkeys(("rsa", "silhouette", "mixture", "plane"), "latents")
+)
 SCORES = ("score", "probability", "harmonized", "before")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableJob:
-    """All that a worker needs to make tables.
-
-    Attributes
-    ----------
-    name : str
-        A key of ``OUTPUTS``.
-    work, analysis : str
-        Folders.
-    n_bootstrap, n_permutations, seed : int
-        See the settings.
-    jobs : list of Job
-        Those that were done.
-    """
-
-    name: str
-    work: str
-    analysis: str
-    n_bootstrap: int
-    n_permutations: int
-    seed: int
-    jobs: list[_jobs.Job]
-
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> "TableJob":
-        """Return the job that ``asdict`` made plain."""
-        return cls(**plain | {"jobs": [_jobs.Job(**job) for job in plain["jobs"]]})
-
-    def read(self, name: str) -> pd.DataFrame:
-        """Return a table of the analysis, as a reviewer reads it."""
-        return store.read_table(Path(self.analysis, f"{name}.tsv"), text=_analysis.TEXT)
-
-    def of_kind(self, kind: str) -> list[_jobs.Job]:
-        """Return the jobs of one kind."""
-        return [job for job in self.jobs if job.kind == kind]
 
 
 def names_of(jobs: list[_jobs.Job]) -> list[str]:
@@ -90,9 +69,10 @@ def names_of(jobs: list[_jobs.Job]) -> list[str]:
         "ablation": bool(families_of(job.model for job in jobs)),
         "embedding": any(job.members for job in jobs),
         "learning": any(find(job.model).needs_valid for job in jobs),
-        "attributions": bool(ways - {"volume"}),
+        "attributions": bool(ways - {"volume", "latent"}),
         "maps": "volume" in ways,
         "communities": "communities" in ways,
+        **dict.fromkeys(("latents", *AFTER), "latent" in ways),
     }
     return [name for name in OUTPUTS if is_made.get(name, True)]
 
@@ -225,6 +205,16 @@ def _learning(job: TableJob) -> dict[str, pd.DataFrame]:
     return {"learning": _explain.learning_table(work, job.jobs, notes)}
 
 
+def _of_traits(job: TableJob) -> dict[str, pd.DataFrame]:
+    how = {"n_permutations": job.n_permutations, "seed": job.seed}
+    return {job.name: _traits.of_traits(job.name, Path(job.analysis), **how)}
+
+
+def _of_spaces(job: TableJob) -> dict[str, pd.DataFrame]:
+    made = _traits.of_spaces(job.name, Path(job.analysis), seed=job.seed)
+    return {job.name: made}
+
+
 MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingProxyType(
     {
         "metrics": _metrics,
@@ -253,6 +243,13 @@ MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingPro
             Path(job.work), Path(job.analysis), job.jobs
         ),
         "communities": lambda job: _explain.community_tables(Path(job.work), job.jobs),
+        "latents": lambda job: _explain.latent_tables(
+            Path(job.work), Path(job.analysis), job.jobs
+        ),
+        "rsa": _of_traits,
+        "silhouette": _of_traits,
+        "mixture": _of_spaces,
+        "plane": _of_spaces,
     }
 )
 
@@ -287,6 +284,12 @@ def finish(
     known |= {"finished": _run.now().isoformat(), "input_digest": _digests(work)}
     known |= {"screening_notes": screens, "notes": noted}
     return store.write_json(analysis / _analysis.ABOUT, known)
+
+
+def note_lost(analysis: Path, lost: dict[str, str]) -> None:
+    """Write into analysis.json which tables could not be made again."""
+    known = store.read_json(analysis / _analysis.ABOUT)
+    store.write_json(analysis / _analysis.ABOUT, known | {"failed_tables": lost})
 
 
 def _digests(work: Path) -> dict[str, str]:

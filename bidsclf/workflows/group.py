@@ -20,6 +20,7 @@ from bidsclf.workflows import (
     _shared,
     _source,
     _tables,
+    _traits,
     _work,
     plugins,
 )
@@ -109,7 +110,7 @@ def _stand(run: _run.Run, place: _graph.Place, study: Study) -> None:
     names = [job.unit for job in study.jobs]
     run.add(_run.Unit(unit=name, state="done before") for name in names)
     if _analysis.note_interpretation(run.config):
-        _graph.locate(run, place)
+        _graph.explain_again(run, place, study.jobs)
 
 
 def _make(run: _run.Run, place: _graph.Place, study: Study) -> None:
@@ -131,6 +132,7 @@ def _study(config: Config) -> Study:
     inputs = {find(model).input for model in config.analysis.models}
     cohort = build_cohort(seam, config.cohort, inputs)
     _preflight.check_lengths(config, cohort)
+    _traits.check(config, cohort)
     source = _source.gather(config, seam, cohort)
     folds = make_folds(cohort.people, config.folds)
     everyone = whole(cohort.people, config.folds)
@@ -204,6 +206,7 @@ def _forecast(config: Config, study: Study, *, is_done: bool) -> list[str]:
     pages = ["report.html", "methods.md", "model_card.md"]
     if config.harmonize.method != "none" or any(job.kind == "screen" for job in jobs):
         pages.insert(1, "harmonization.html")
+    pages += ["latent.html"] if "latents" in _tables.names_of(jobs) else []
     names = [*_written(study), _analysis.ABOUT, *pages]
     return [
         head,

@@ -167,6 +167,7 @@ class Merge(SimpleInterface):
 
 class _TableInput(_Versioned):
     job = traits.Dict(mandatory=True, desc="the TableJob, plain")
+    after = traits.Str(desc="state of the table that this one is made of")
 
 
 class Table(SimpleInterface):

@@ -2,6 +2,7 @@
 
 from bidsclf.report.figures.bars import bars
 from bidsclf.report.figures.brain import brain, connectome
+from bidsclf.report.figures.latent import Dot, Shown, changes, kinds, planes, traits
 from bidsclf.report.figures.learning import Course, learning
 from bidsclf.report.figures.models import confusion, folds, forest, roc
 from bidsclf.report.figures.regions import over_volumes, robustness, shares, sizes
@@ -14,19 +15,24 @@ from bidsclf.report.figures.volumes import volumes
 __all__ = [
     "Course",
     "Curve",
+    "Dot",
+    "Shown",
     "bars",
     "brain",
     "carpet",
+    "changes",
     "confusion",
     "connectome",
     "coverage",
     "folds",
     "forest",
     "histogram",
+    "kinds",
     "learning",
     "matrix",
     "motion",
     "over_volumes",
+    "planes",
     "predictability",
     "reliability",
     "robustness",
@@ -36,5 +42,6 @@ __all__ = [
     "site_map",
     "sizes",
     "slices",
+    "traits",
     "volumes",
 ]

@@ -12,10 +12,12 @@ from bidsclf.report.card import card_text
 from bidsclf.report.communities import communities, robustness
 from bidsclf.report.explanation import NAME, explanation_page, is_told
 from bidsclf.report.group import group_page
+from bidsclf.report.latent import PARTS
 from bidsclf.report.tables import EXPLAINED, read_analysis
 from bidsclf.report.verdict import Verdict
 
-TABLES = sorted(set(EXPLAINED) - {"source", "ablation"})  # told on other pages
+ELSEWHERE = {"source", "ablation", "latents", *PARTS}  # told on other pages
+TABLES = sorted(set(EXPLAINED) - ELSEWHERE)
 
 
 def cells(rows, column):
