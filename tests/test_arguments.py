@@ -236,6 +236,62 @@ def test_missing_words_are_named(folders):
     assert "output_dir, level missing" in problems(folders[0])[0]
 
 
+def test_derivatives_are_several_and_fmriprep_needs_no_name(folders, tmp_path):
+    prep, maps = (tmp_path / name for name in ("prep", "maps"))
+    prep.mkdir(), maps.mkdir()
+    words = [*folders, "participant", "--features", "graymatter"]
+    made = config(*words, "-d", prep, f"cat12={maps}")
+    assert (made.derivatives, made.cat12, made.vbm) == (prep, maps, None)
+    again = config(*words, "-d", f"VBM={maps}", "--derivatives", f"fmriprep={prep}")
+    assert (again.derivatives, again.cat12, again.vbm) == (prep, None, maps)
+    path = tmp_path / "saved.toml"
+    path.write_text(tomli_w.dumps(to_plain(made)))
+    assert config("--config-file", path) == made
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["cta12=P"], "no name 'cta12'; there are: fmriprep, cat12, vbm. Did you mean"),
+        (["P", "fmriprep=P"], "--derivatives names fmriprep twice: P fmriprep=P"),
+        (["cat12=/no/such"], "-d cat12 /no/such does not exist"),
+        (["cat12=P", "vbm=P"], "-d cat12 and -d vbm: maps come from one of them"),
+        ([], "--derivatives takes a value"),
+        (["vbm=P", "--map-table", "no.tsv"], "--map-table no.tsv does not exist"),
+        (["vbm=P", "--map-pattern", "("], "'(' is no regular expression (missing )"),
+        (["vbm=P", "--map-pattern", "(.*)"], "'(.*)' has no group named sub"),
+        (["P", "--map-pattern", "(?P<sub>1)"], "--map-pattern is for maps of -d cat12"),
+        (["P", "--gm-size", "2"], "--gm-size is 2; it takes 4 or more and 256 or less"),
+        (["P", "--volume-size", "20"], "--volume-size: --features (graymatter) has no"),
+    ],
+)
+def test_what_is_said_of_maps_is_checked(folders, tmp_path, given, message):
+    (tmp_path / "maps").mkdir()
+    path = str(tmp_path / "maps")
+    words = [word.replace("P", path) if "(" not in word else word for word in given]
+    asked = [*folders, "participant", "--features", "graymatter", "-d", *words]
+    assert message.replace(" P", f" {path}").replace("=P", f"={path}") in "\n".join(
+        problems(*asked)
+    ).replace(f"{Path.cwd()}/", "")
+
+
+def test_maps_without_their_feature_are_refused(folders, tmp_path):
+    found = problems(*folders, "participant", "-d", f"cat12={tmp_path / 'bids'}")
+    assert (
+        "-d cat12: --features (timeseries connectivity) has no 'graymatter'" in found[0]
+    )
+    found = problems(*folders, "participant", "--gm-smoothing-fwhm", "4")
+    assert "has no 'graymatter', so nothing changes" in found[0]
+
+
+@pytest.mark.parametrize("name", ["cat12", "vbm"])
+def test_the_maps_are_never_written_to(folders, tmp_path, name):
+    words = [folders[0], f"{tmp_path}/maps/out", "participant"]
+    (tmp_path / "maps").mkdir()
+    asked = [*words, "--features", "graymatter", "-d", f"{name}={tmp_path}/maps"]
+    assert f"lies inside -d {name}" in problems(*asked)[0]
+
+
 @pytest.mark.parametrize("inside", ["", "derivatives/bidsclf"])
 def test_the_input_is_never_written_to(folders, inside):
     out = Path(folders[0], inside)

@@ -12,6 +12,7 @@ from bidsclf.config import LEVELS
 FILES = {  # options whose value is one path that exists
     "--bids-filter-file", "--bids-database-dir", "--model", "--nipype-plugin-file",
     "--config-file", "--atlas-image", "--networks", "--decoding-data",
+    "--map-table",
 }  # fmt: skip
 
 TEXTS = (  # numbers, or words for them

@@ -11,9 +11,13 @@ from bidsclf.options import did_you_mean
 
 MUST_EXIST = (
     "--bids-filter-file", "--nipype-plugin-file", "--derivatives", "--model",
-    "--atlas-image", "--networks", "--decoding-data",
+    "--atlas-image", "--networks", "--decoding-data", "-d cat12", "-d vbm",
+    "--map-table",
 )  # fmt: skip
 IMAGES = ("--atlas-image", "--networks")
+INPUTS = {  # what is never written to
+    "BIDS_DIR": "bids_dir", "-d": "derivatives", "-d cat12": "cat12", "-d vbm": "vbm",
+}  # fmt: skip
 NAMED = ("--features", "--atlases", "--denoise-strategy")
 
 
@@ -89,8 +93,7 @@ def _resolved(value: Any) -> Path | None:
 def _over_others(plain: dict[str, Any]) -> Iterator[str]:
     """Keep the output out of the input, and the work folder off both."""
     out, work = map(_resolved, (plain.get("output_dir"), get(plain, "run.work_dir")))
-    names = {"BIDS_DIR": "bids_dir", "-d": "derivatives"}
-    for title, path in names.items():
+    for title, path in INPUTS.items():
         given = _resolved(plain.get(path))
         if given is None:
             continue
@@ -111,7 +114,7 @@ def _taken(plain: dict[str, Any]) -> Iterator[str]:
     out = _resolved(plain.get("output_dir"))
     if out is None:
         return
-    for title, path in {"BIDS_DIR": "bids_dir", "-d": "derivatives"}.items():
+    for title, path in INPUTS.items():
         given = _resolved(plain.get(path))
         if given is not None and out in given.parents:
             yield f"OUTPUT_DIR {out} holds {title} {given}. Name a folder of its own."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bidsclf import __version__
-from bidsclf.arguments.table import GROUPS, RUN, Option, is_many, listed, settings
+from bidsclf.arguments.table import GROUPS, RUN, Option, listed, settings, takes_many
 from bidsclf.config import LEVELS
 from bidsclf.errors import ConfigError
 
@@ -46,7 +46,8 @@ class Parser(argparse.ArgumentParser):
 
 def _help_text(option: Option, known: Any) -> str:
     allowed = known.metadata.get("choices") or listed(option.name)
-    default = " ".join(known.default) if is_many(known) else known.default
+    is_list = isinstance(known.default, tuple)
+    default = " ".join(known.default) if is_list else known.default
     if isinstance(default, float):
         default = f"{default:g}"
     is_open = default in (None, "") or known.type is bool or option.name == "--verbose"
@@ -66,7 +67,7 @@ def _add(group: Any, option: Option) -> None:
         group.add_argument(*option.flags, action="count", **words)
     elif known.type is bool:
         group.add_argument(*option.flags, action="store_true", **words)
-    elif is_many(known):
+    elif takes_many(option, known):
         group.add_argument(
             *option.flags, nargs="*", action="extend", metavar=option.metavar, **words
         )

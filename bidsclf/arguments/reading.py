@@ -9,7 +9,7 @@ from typing import Any
 
 from bidsclf.arguments.disk import disk_problems, get, make_absolute, put
 from bidsclf.arguments.table import every, settings
-from bidsclf.config import LEVELS, Config, from_plain
+from bidsclf.config import LEVELS, MAPS, Config, from_plain
 from bidsclf.config.analysis import ALL, OWN
 from bidsclf.errors import ConfigError
 from bidsclf.options import did_you_mean, load
@@ -94,9 +94,37 @@ def _value(option: str, given: Any) -> Any:
         return _length(given)
     if option == "--mem":
         return _gigabytes(given)
-    if option == "--derivatives":
-        return re.sub(r"^[A-Za-z0-9]+=", "", given)
     return given
+
+
+def _derivatives(words: list[str]) -> dict[str, str]:
+    """Return the path of each setting that ``-d`` names; fMRIPrep needs no name.
+
+    Examples
+    --------
+    >>> _derivatives(["/prep", "cat12=/maps"])
+    {'derivatives': '/prep', 'cat12': '/maps'}
+    """
+    if not words:
+        raise ConfigError("--derivatives takes a value.")
+    found: dict[str, str] = {}
+    for word in words:
+        match = re.match(r"([A-Za-z0-9]+)=", word)
+        name = match[1].lower() if match else "fmriprep"
+        if name not in ("fmriprep", *MAPS):
+            known = ["fmriprep", *MAPS]
+            raise ConfigError(
+                f"--derivatives {word}: no name {name!r}; there are:"
+                f" {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+        place = "derivatives" if name == "fmriprep" else name
+        if place in found:
+            raise ConfigError(
+                f"--derivatives names {name} twice: {' '.join(words)}. Give one folder;"
+                " BIDS_DIR OUTPUT_DIR and the level stand before it."
+            )
+        found[place] = word[match.end() :] if match else word
+    return found
 
 
 def _stem(text: str) -> str:
@@ -138,6 +166,9 @@ def _asked(namespace: argparse.Namespace, plain: dict[str, Any]) -> Iterator[str
                     f"{option.name} acts at {' and '.join(option.levels)},"
                     f" and this is {level}; drop it."
                 )
+            if option.name == "--derivatives":
+                plain |= _derivatives(given[path] or [])
+                continue
             value = _value(option.name, given[path])
             if level in ("group", "predict") and path in MOVED:
                 value, path = _moved(path, value), MOVED[path]

@@ -49,13 +49,16 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
     (
         "which scans and people",
         (
-            Option("--derivatives", "fmriprep=PATH", "fMRIPrep's output, where BIDS_DIR"
-                   " is the raw dataset", PARTICIPANT, ("-d",)),
+            Option("--derivatives", "NAME=PATH", "fmriprep=PATH, fMRIPrep's output,"
+                   " where BIDS_DIR is the raw dataset; cat12=PATH or vbm=PATH, where"
+                   " the feature graymatter reads maps of CAT12 (mwp1*) or of SPM"
+                   " (mwrc1*, mwc1*) instead", PARTICIPANT, ("-d",)),
             Option("--participant-label", "LABEL", "people, with or without 'sub-'"),
             Option("--session-label", "LABEL", "sessions, with or without 'ses-'"),
             Option("--task-id", "LABEL", "tasks", aliases=("-t",)),
             Option("--run-id", "LABEL", "runs"),
-            Option("--space", "SPACE", "template of the images"),
+            Option("--space", "SPACE", "template of the images, and of maps whose"
+                   " names give none"),
             Option("--gm-desc", "KIND", "which grey-matter maps are read, such as iso64"
                    " or cat12iso64; the only kind when not given", COHORT),
             Option("--bids-filter-file", "JSON", "pybids filters, as fMRIPrep takes"
@@ -94,6 +97,16 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                    " contiguous ones from its middle", PARTICIPANT),
             Option("--volume-zscore", "", "z-score each voxel over time; else the image"
                    " is divided by its mean", PARTICIPANT),
+            Option("--gm-size", "N", "cells along each edge of the cube of 192 mm that"
+                   " the feature graymatter brings maps to", PARTICIPANT),
+            Option("--gm-smoothing-fwhm", "MM", "Gaussian smoothing of the maps before",
+                   PARTICIPANT),
+            Option("--map-pattern", "REGEX", "whose a map of CAT12 or SPM is: groups"
+                   " sub and, where there is one, ses, searched in the file's name,"
+                   " then in its path; names as in BIDS when not given", PARTICIPANT),
+            Option("--map-table", "TSV|CSV", "whose the maps are, instead: columns"
+                   " file, participant_id and, where there is one, session; no other"
+                   " file is read", PARTICIPANT),
         ),
     ),
     (
@@ -232,6 +245,11 @@ def settings() -> dict[str, tuple[str, Field[Any]]]:
 def is_many(known: Field[Any]) -> bool:
     """Return whether a setting takes several values."""
     return get_origin(known.type) is tuple
+
+
+def takes_many(option: Option, known: Field[Any]) -> bool:
+    """Return whether an option takes several words; --derivatives has three places."""
+    return is_many(known) or option.name == "--derivatives"
 
 
 def is_number(known: Field[Any], kind: type) -> bool:

@@ -20,11 +20,12 @@ from bidsclf.config.extraction import (
     SelectionConfig,
     VolumeConfig,
 )
-from bidsclf.config.run import LEVELS, Config, RunConfig
+from bidsclf.config.run import LEVELS, MAPS, Config, RunConfig
 
 __all__ = [
     "FEATURES",
     "LEVELS",
+    "MAPS",
     "AnalysisConfig",
     "CohortConfig",
     "Config",

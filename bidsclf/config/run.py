@@ -14,6 +14,7 @@ from bidsclf.config.analysis import (
 from bidsclf.config.extraction import ExtractConfig, SelectionConfig
 
 LEVELS = ("participant", "group", "predict")
+MAPS = ("cat12", "vbm")  # where grey-matter maps may come from, beside fMRIPrep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,9 @@ class Config(Checked):
     bids_dir: Path
     output_dir: Path
     level: str = field(metadata={"option": "the level", "choices": LEVELS})
-    derivatives: Path | None = setting(None, "--derivatives")
+    derivatives: Path | None = setting(None, "--derivatives")  # fMRIPrep's
+    cat12: Path | None = setting(None, "-d cat12")
+    vbm: Path | None = setting(None, "-d vbm")
     model: Path | None = setting(None, "--model")
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     extract: ExtractConfig = field(default_factory=ExtractConfig)
@@ -69,7 +72,7 @@ class Config(Checked):
                 f" ({' '.join(self.cohort.covariates) or 'none'}) names no age. Add it,"
                 " name other numbers with --smooth-terms, or use --harmonize combat."
             )
-        problems += self._without_effect()
+        problems += self._without_effect() + self._of_maps()
         if smooth and method != "combat-gam":
             problems.append(
                 f"--smooth-terms is for --harmonize combat-gam, which is {method!r}."
@@ -102,5 +105,29 @@ class Config(Checked):
             problems.append(
                 f"--missing is {missing} and --covariates is empty, so it changes"
                 " nothing. Name covariates, or leave it out."
+            )
+        return problems
+
+    def _of_maps(self) -> list[str]:
+        """Return what is said of grey-matter maps and does not fit."""
+        if self.level != "participant":
+            return []
+        named = [f"-d {name}" for name in MAPS if getattr(self, name) is not None]
+        asked, problems = self.extract.graymatter, []
+        if len(named) > 1:
+            problems.append(
+                f"{' and '.join(named)}: maps come from one of them. Run once for"
+                " each; their files have other names."
+            )
+        if named and not self.extract.needs_maps:
+            problems.append(
+                f"{' and '.join(named)}: --features ({' '.join(self.extract.features)})"
+                " has no 'graymatter', so nothing is read there. Add it."
+            )
+        if not named and (asked.map_pattern or asked.map_table):
+            option = "--map-pattern" if asked.map_pattern else "--map-table"
+            problems.append(
+                f"{option} is for maps of -d cat12=PATH or vbm=PATH; fMRIPrep's are"
+                " known by their names. Name the folder, or leave it out."
             )
         return problems

@@ -1,6 +1,6 @@
 """From a dataset to scans: what there is, and what cannot be used and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,12 @@ import pandas as pd
 from bidsclf.config import SelectionConfig
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files import filters, index, paths, sidecars, store
-from bidsclf.files.filters import Image
+from bidsclf.files.filters import Image, named
 from bidsclf.files.roster import read_roster
-from bidsclf.scan import Scan
+from bidsclf.scan import GreyMap, Scan
 
 DESCS = {False: "preproc", True: "smoothAROMAnonaggr"}  # fMRIPrep 20.2 to 25
 CONFOUNDS = ("timeseries", "regressors")  # the suffix since 1.5, and before
-APART = ("space", "res", "desc")  # entities that a Scan holds outside its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What was found: scans in the order of their names, problems, and notes."""
+    """What was found: scans and maps by name, problems, and notes."""
 
     scans: tuple[Scan, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    maps: tuple[GreyMap, ...] = ()
 
 
 def discover(
@@ -73,7 +73,7 @@ def discover(
     if selection.bids_filter_file is not None:
         images, said = filters.from_file(images, selection.bids_filter_file)
         notes = [*notes, *said]
-    images, doubled = _one_resolution(images)
+    images, doubled = filters.one_resolution(images)
     scans, problems = _scans(images, root, raw)
     problems += refused
     absent = _without(people, images)
@@ -108,41 +108,13 @@ def _nothing(root: Path, found: Sequence[Image], desc: str) -> str:
     )
 
 
-def _unit(image: Image) -> dict[str, str]:
-    """Return the entities that name the run, in BIDS order; unknown ones last."""
-    given = {k: v for k, v in image.entities.items() if k not in APART}
-    known = {key: given[key] for key in paths.ORDER if key in given}
-    return known | given
-
-
-def _name(entities: dict[str, str]) -> str:
-    return "_".join(f"{key}-{value}" for key, value in entities.items())
-
-
-def _one_resolution(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
-    """Keep one image a run; more than one differ in ``res-`` alone."""
-    runs: dict[str, list[Image]] = {}
-    for image in images:
-        runs.setdefault(_name(_unit(image)), []).append(image)
-    kept, notes = [], []
-    for name, group in sorted(runs.items()):
-        group.sort(key=lambda image: image.entities.get("res", ""))
-        kept.append(group[0])
-        if len(group) > 1:
-            notes.append(
-                f"{name}: {len(group)} resolutions, {group[0].path.name} is taken;"
-                " choose another with --bids-filter-file"
-            )
-    return kept, notes
-
-
 def _alike(images: Sequence[Image]) -> list[str]:
     """Say which runs differ only in how their number is written."""
     runs: dict[str, set[str]] = {}
     for image in images:
-        unit = _unit(image)
+        unit = image.unit
         numbers = {k: unit[k].lstrip("0") for k in sidecars.NUMBERED if k in unit}
-        runs.setdefault(_name(unit | numbers), set()).add(_name(unit))
+        runs.setdefault(named(unit | numbers), set()).add(named(unit))
     return [
         f"{' and '.join(sorted(names))}: one number written in two ways; each is taken"
         " as a run of its own"
@@ -170,12 +142,12 @@ def _scans(
             fields = sidecars.read_metadata(image.path, image.entities, own, of_raw)
             scans.append(_scan(image, root, fields))
         except InputError as error:
-            problems.append(Problem(_name(_unit(image)), str(error)))
+            problems.append(Problem(named(image.unit), str(error)))
     return scans, problems
 
 
 def _scan(image: Image, root: Path, fields: dict[str, Any]) -> Scan:
-    entities = _unit(image)
+    entities = image.unit
     unknown = sorted(set(entities) - set(paths.ORDER))
     if unknown:
         raise InputError(
@@ -208,7 +180,7 @@ def _variants(image: Image, drop: tuple[str, ...]) -> Iterator[str]:
     """Yield the stem of the name without some entities, then without echo and part."""
     for more in ((), ("echo",), ("echo", "part")):
         gone = {*drop, *more, "desc"}
-        yield _name({k: v for k, v in image.entities.items() if k not in gone})
+        yield named({k: v for k, v in image.entities.items() if k not in gone})
 
 
 def _masks(image: Image) -> Iterator[Path]:
@@ -229,20 +201,20 @@ def participants(bids_dir: Path, derivatives: Path | None) -> tuple[str, ...]:
 
 
 def participants_table(
-    bids_dir: Path, derivatives: Path | None
+    bids_dir: Path, derivatives: Path | None, others: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the whole table of people, as text, and what its columns mean.
 
     The raw dataset's table, else the derivative dataset's, else the folders;
-    whoever has a folder and no row gets a row. A table that cannot be used is
-    noted by ``discover``.
+    whoever has a folder, or is among ``others`` (labels), and no row gets a row. A
+    table that cannot be used is noted by ``discover``.
     """
     root, raw, _ = index.find_roots(bids_dir, derivatives)
-    return _roster(root, raw)[:2]
+    return _roster(root, raw, others)[:2]
 
 
 def _roster(
-    root: Path, raw: Path | None
+    root: Path, raw: Path | None, others: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
     places = [place for place in (raw, root) if place is not None]
-    return read_roster(places, index.labels(root))
+    return read_roster(places, sorted({*index.labels(root), *others}))

@@ -7,7 +7,7 @@ from typing import Any
 
 from bidsclf.config import SelectionConfig
 from bidsclf.errors import ConfigError, InputError, NothingMatched
-from bidsclf.files import store
+from bidsclf.files import paths, store
 from bidsclf.files.sidecars import is_same
 from bidsclf.options import did_you_mean
 
@@ -25,6 +25,8 @@ KEYS = (
     "space", "cohort", "res", "desc", "suffix", "datatype", "extension",
 )  # fmt: skip
 ELSEWHERE = ("t1w", "t2w", "flair", "sbref", "fmap", "roi", "pet", "dwi", "asl")
+APART = ("space", "res", "desc")  # entities that stand outside a unit's name
+OF_FILES = ("suffix", "datatype", "extension")  # of raw images; no map has them
 ABSENT = (None, "Query.NONE")
 PRESENT = ("*", "Query.ANY")
 
@@ -37,6 +39,13 @@ class Image:
     entities: dict[str, str]
     extension: str
 
+    @property
+    def unit(self) -> dict[str, str]:
+        """The entities that name the run, in BIDS order; unknown ones last."""
+        given = {k: v for k, v in self.entities.items() if k not in APART}
+        known = {key: given[key] for key in paths.ORDER if key in given}
+        return known | given
+
     def value(self, key: str) -> str | None:
         """Return an entity, or the datatype, suffix or extension."""
         extra = {
@@ -45,6 +54,17 @@ class Image:
             "extension": self.extension,
         }
         return extra.get(key) or self.entities.get(key)
+
+
+def named(entities: Mapping[str, str]) -> str:
+    """Return entities as they stand in a name.
+
+    Examples
+    --------
+    >>> named({"sub": "01", "run": "1"})
+    'sub-01_run-1'
+    """
+    return "_".join(f"{key}-{value}" for key, value in entities.items())
 
 
 def bare(key: str, label: str) -> str:
@@ -81,7 +101,7 @@ def select(images: Sequence[Image], selection: SelectionConfig) -> list[Image]:
     for option, key, labels in wanted:
         if not labels:
             continue
-        before, kept = kept, [i for i in kept if _is_any(i.value(key), key, labels)]
+        before, kept = kept, [i for i in kept if is_any(i.value(key), key, labels)]
         if before and not kept:
             known = known_values(before, key)
             raise NothingMatched(
@@ -92,27 +112,51 @@ def select(images: Sequence[Image], selection: SelectionConfig) -> list[Image]:
     return kept
 
 
-def _is_any(value: str | None, key: str, labels: Sequence[str]) -> bool:
+def is_any(value: str | None, key: str, labels: Sequence[str]) -> bool:
+    """Tell whether an entity has one of these labels, with or without prefix."""
     return value is not None and any(
         is_same(key, value, bare(key, label)) for label in labels
     )
 
 
-def from_file(images: Sequence[Image], path: Path) -> tuple[list[Image], list[str]]:
+def one_resolution(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
+    """Keep one image a unit, and say so; more than one differ in ``res-`` alone."""
+    units: dict[str, list[Image]] = {}
+    for image in images:
+        units.setdefault(named(image.unit), []).append(image)
+    kept, notes = [], []
+    for name, group in sorted(units.items()):
+        group.sort(key=lambda image: image.entities.get("res", ""))
+        kept.append(group[0])
+        if len(group) > 1:
+            notes.append(
+                f"{name}: {len(group)} resolutions, {group[0].path.name} is taken;"
+                " choose another with --bids-filter-file"
+            )
+    return kept, notes
+
+
+def from_file(
+    images: Sequence[Image], path: Path, kind: str = "bold"
+) -> tuple[list[Image], list[str]]:
     """Apply a filter file; return the images that pass it, and notes."""
-    wanted, unused = read_filters(path)
-    kept, counts = apply_filters(images, wanted, path)
+    wanted, unused = read_filters(path, kind)
+    if not wanted and kind != "bold":
+        return list(images), unused
+    kept, counts = apply_filters(images, wanted, path, kind)
     return kept, [*unused, *counts]
 
 
-def read_filters(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Read a filter file; return the filters of ``bold`` and what is not used.
+def read_filters(path: Path, kind: str = "bold") -> tuple[dict[str, Any], list[str]]:
+    """Read a filter file; return the filters of one kind and what is not used.
 
     Parameters
     ----------
     path : Path
         JSON in fMRIPrep's shape: ``{"bold": {"task": "rest", "run": [1, 2]}}``;
         null wants the entity absent, ``"*"`` wants it present.
+    kind : {'bold', 't1w'}
+        't1w' is for maps of grey matter, which are made of such images.
 
     Raises
     ------
@@ -133,23 +177,30 @@ def read_filters(path: Path) -> tuple[dict[str, Any], list[str]]:
     for name in content:
         if name not in ("bold", *ELSEWHERE):
             hint = did_you_mean(name, ("bold", *ELSEWHERE))
-            raise ConfigError(f"{path}: no filter {name!r}; 'bold' is read.{hint}")
+            raise ConfigError(f"{path}: no filter {name!r}; {kind!r} is read.{hint}")
     filters = {
-        LONG.get(key, key): value for key, value in content.get("bold", {}).items()
+        LONG.get(key, key): value for key, value in content.get(kind, {}).items()
     }
     for key in filters:
         if key not in KEYS:
             known = (*KEYS, *LONG)
             raise ConfigError(
-                f"{path}: 'bold' filters by {key!r}, which no image has; there are:"
+                f"{path}: {kind!r} filters by {key!r}, which no image has; there are:"
                 f" {', '.join(known)}.{did_you_mean(key, known)}"
             )
-    notes = [f"filter {name!r} is not used here" for name in content if name != "bold"]
+    notes = [
+        f"filter {name!r} is not used for {kind}" for name in content if name != kind
+    ]
+    if kind != "bold":
+        filters = {k: v for k, v in filters.items() if k not in OF_FILES}
     return filters, notes
 
 
 def apply_filters(
-    images: Sequence[Image], filters: Mapping[str, Any], path: Path
+    images: Sequence[Image],
+    filters: Mapping[str, Any],
+    path: Path,
+    kind: str = "bold",
 ) -> tuple[list[Image], list[str]]:
     """Keep the images that pass every filter, and say how many each one matched.
 
@@ -174,7 +225,10 @@ def apply_filters(
             f"{path}: each filter matches some images, all together match none of"
             f" {len(images)}: {'; '.join(notes)}. Drop one of them."
         )
-    return kept, [*notes, f"filter 'bold' matched {len(kept)} of {len(images)} images"]
+    return kept, [
+        *notes,
+        f"filter {kind!r} matched {len(kept)} of {len(images)} images",
+    ]
 
 
 def _test(key: str, wanted: Any) -> Callable[[str | None], bool]:

@@ -56,9 +56,10 @@ def _is_declared(root: Path) -> bool:
 
 
 def _has_images(root: Path) -> bool:
-    """Tell whether anybody has a preprocessed image here."""
-    pattern = "sub-*/**/func/*_desc-preproc_bold.nii*"
-    return next(root.glob(pattern), None) is not None
+    """Tell whether anybody has a preprocessed image or a grey-matter map here."""
+    patterns = ("func/*_desc-preproc_bold.nii*", "anat/*_label-GM_probseg.nii*")
+    found = (path for one in patterns for path in root.glob(f"sub-*/**/{one}"))
+    return next(found, None) is not None
 
 
 def labels(root: Path) -> tuple[str, ...]:
@@ -141,7 +142,7 @@ def images(
     )
     # pybids takes the person from the first sub- of the whole path, which may lie
     # above the dataset: the names alone decide
-    every = {name: _image(name) for name in sorted(names)}
+    every = {name: image_of(Path(name)) for name in sorted(names)}
     chosen = set(people)
     found = [i for i in every.values() if i and i.entities.get("sub") in chosen]
     notes = [
@@ -154,8 +155,8 @@ def images(
     return found, notes
 
 
-def _image(name: str) -> Image | None:
-    path = Path(name)
+def image_of(path: Path) -> Image | None:
+    """Return an image and what its name says; None for a name that is not BIDS."""
     try:
         entities, _, extension = paths.parse(path.name)
     except InputError:  # hidden leftovers and names that are not BIDS

@@ -147,7 +147,9 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
     return write_text(path, to_tsv(table))
 
 
-def read_table(path: Path, *, text: Sequence[str] | bool = ()) -> pd.DataFrame:
+def read_table(
+    path: Path, *, text: Sequence[str] | bool = (), sep: str = "\t"
+) -> pd.DataFrame:
     """Read a BIDS TSV; ``n/a`` and empty cells become NaN.
 
     Parameters
@@ -155,6 +157,8 @@ def read_table(path: Path, *, text: Sequence[str] | bool = ()) -> pd.DataFrame:
     path : Path
     text : sequence of str, or bool
         Columns kept as text, so that ``001`` stays ``001``; True for all.
+    sep : str
+        What stands between columns.
 
     Raises
     ------
@@ -166,10 +170,10 @@ def read_table(path: Path, *, text: Sequence[str] | bool = ()) -> pd.DataFrame:
         (str if text else None) if isinstance(text, bool) else dict.fromkeys(text, str)
     )
     try:
-        _check_header(path)
+        _check_header(path, sep)
         return pd.read_csv(
             path,
-            sep="\t",
+            sep=sep,
             na_values=[MISSING, "N/A", "NaN", "nan", ""],
             keep_default_na=False,
             dtype=kinds,
@@ -189,10 +193,10 @@ def read_table(path: Path, *, text: Sequence[str] | bool = ()) -> pd.DataFrame:
         ) from error
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: Path, sep: str) -> None:
     """Refuse a column that occurs twice, which pandas would rename."""
     with path.open(encoding="utf-8-sig") as stream:
-        columns = stream.readline().rstrip("\r\n").split("\t")
+        columns = stream.readline().rstrip("\r\n").split(sep)
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise InputError(

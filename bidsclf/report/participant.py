@@ -1,4 +1,4 @@
-"""The page of one participant: motion, signals, coverage, connectivity, volumes."""
+"""The page of one participant: motion, signals, connectivity, volumes, maps."""
 
 import json
 import re
@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bidsclf.files import images, status, store
+from bidsclf.files import images, paths, status, store
 from bidsclf.files.derivatives import find_features
 from bidsclf.report import figures, page
 from bidsclf.report.volumes import PICKED
 
 ENTITIES = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
 GRID = ("atlas", "seg", "scale", "space", "res")
+PIPELINES = {"fmriprep": "fMRIPrep", "cat12": "CAT12", "vbm": "SPM's VBM"}
 SUMMARY = {  # column of quality.tsv -> heading
     "n_kept": "volumes kept",
     "n_volumes": "of",
@@ -38,11 +39,14 @@ def participant_page(out: Path, participant: str) -> Path:
     """
     files = find_features(out, participant)
     keys = [*ENTITIES, "desc"]
+    maps = files[files["suffix"] == "probseg"]["path"]
+    files = files[files["suffix"] != "probseg"]
     named = files.assign(scan=[_name(row) for row in files[keys].to_dict("records")])
     scans = [_scan(name, rows) for name, rows in named.groupby("scan")]
     values = {
         "participant": participant,
         "scans": scans,
+        "maps": [_map(Path(path)) for path in maps],
         "failures": _failures(out, participant),
         "summary": page.rows(
             [scan["summary"] for scan in scans],
@@ -127,6 +131,28 @@ def _volume(path: Path) -> dict[str, Any]:
             if not note.lower().startswith("atlas ")  # they stand with the atlas
         ],
         "settings": json.dumps(sidecar, indent=2, ensure_ascii=False),
+    }
+
+
+def _map(path: Path) -> dict[str, Any]:
+    """Return a grey-matter map with its numbers."""
+    values, affine = images.read_map(path), images.grid_of(path, images.GREY).affine
+    said, cell_mm = images.sidecar(path), np.diag(affine)[:3]
+    heights_mm = affine[2, 3] + cell_mm[2] * np.arange(values.shape[2])
+    entities = paths.parse(path.name)[0]
+    kept = {k: v for k, v in entities.items() if k not in ("sub", "label")}
+    fwhm_mm = said.get("GMSmoothingFWHM")
+    kind = "modulated" if said.get("Modulated") else "shares, not modulated"
+    smooth = f"smoothed by {fwhm_mm:g} mm" if fwhm_mm else "not smoothed"
+    return {
+        "name": ", ".join(f"{key} {value}" for key, value in kept.items()),
+        "sentence": f"Of {PIPELINES.get(said.get('MapPipeline', ''), 'a pipeline')},"
+        f" {kind}, {smooth}; {' by '.join(map(str, values.shape))} cells of"
+        f" {' by '.join(f'{mm:g}' for mm in cell_mm)} mm, from {values.min():.2f} to"
+        f" {values.max():.2f}, {page.text(said.get('GreyMatterML'), 0)} ml in all.",
+        "picture": figures.greymatter(values, cell_mm, heights_mm),
+        "notes": said.get("Notes", []),
+        "settings": json.dumps(said, indent=2, ensure_ascii=False),
     }
 
 

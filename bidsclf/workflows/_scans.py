@@ -1,7 +1,6 @@
-"""One scan, from the image to files that are all there or not at all."""
+"""One scan, from the image to its files."""
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,38 +10,35 @@ import numpy as np
 import pandas as pd
 
 from bidsclf.config import ExtractConfig, VolumeConfig, to_plain
-from bidsclf.errors import BidsclfError, ConfigError
+from bidsclf.errors import ConfigError
 from bidsclf.features._atlas import Atlas, load_atlas
 from bidsclf.features._pass import AtlasFeatures, ScanFeatures, extract_scan
 from bidsclf.features.volume import Volumes, standardization
 from bidsclf.files import derivatives, paths, status, store
 from bidsclf.scan import Scan
-from bidsclf.workflows import _run, _staging
+from bidsclf.workflows import _run, _units
 
-ASKED = ("features", "atlases", "volume")  # settings that add files and change none
+ASKED = (
+    "features",
+    "atlases",
+    "volume",
+    "graymatter",
+)  # settings that add files and change none
 PICKED = ("VolumePick", "VolumeLength", "VolumeStandardization")  # of one grid's file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanJob:
+class ScanJob(_units.Job):
     """All that a worker needs to do one scan.
 
     Attributes
     ----------
-    unit : str
-        Name of its status: the scan, its space and the strategy.
-    key : str
-        Hashes of settings, input files and what is asked, joined by dots.
-    out, notes, cache : Path
-        The output, this run's notes, and the atlases resampled so far.
+    cache : Path
+        The atlases resampled so far.
     """
 
     scan: Scan
     config: ExtractConfig
-    unit: str
-    key: str
-    out: Path
-    notes: Path
     cache: Path
 
 
@@ -61,7 +57,8 @@ def unit_key(scan: Scan, config: ExtractConfig, atlases: Sequence[Atlas]) -> str
     """
     settings = to_plain(config)
     digests = sorted(f"{atlas.label} {atlas.digest}" for atlas in atlases)
-    asked = {"features": sorted(config.features), "atlases": digests}
+    of_scans = sorted(set(config.features) - {"graymatter"})
+    asked = {"features": of_scans, "atlases": digests}
     if "volume" in config.features:
         asked["volume"] = settings["volume"]
     rest = {name: value for name, value in settings.items() if name not in ASKED}
@@ -75,17 +72,6 @@ def unit_key(scan: Scan, config: ExtractConfig, atlases: Sequence[Atlas]) -> str
         status.unit_key(asked, []),
     )
     return ".".join(text[:16] for text in hashes)
-
-
-def same_settings(key: str, other: str) -> bool:
-    """Tell whether two keys agree in their settings.
-
-    Examples
-    --------
-    >>> same_settings("a.b.c", "a.x.y"), same_settings("a.b.c", "z.b.c")
-    (True, False)
-    """
-    return key.partition(".")[0] == other.partition(".")[0]
 
 
 def other_volumes(out: Path, before: status.UnitStatus, config: ExtractConfig) -> bool:
@@ -103,64 +89,12 @@ def other_volumes(out: Path, before: status.UnitStatus, config: ExtractConfig) -
 
 def process(job: ScanJob) -> _run.Unit:
     """Extract a scan, write its files and, last, its status."""
-    before = status.read_status(job.out, job.unit)
-    unit = _run.attempt(job.unit, job.notes, lambda: _write(job, before))
-    if unit.state == "failed":
-        write_failure(job.out, unit, before)
-    return unit
 
+    def write(stage: Path) -> list[Path]:
+        found = extract_scan(job.scan, job.config, cache_dir=job.cache)
+        return derivatives.write_features(stage, to_output(found, job))
 
-def write_failure(
-    out: Path, unit: _run.Unit, before: status.UnitStatus | None = None
-) -> None:
-    """Keep word of a failed unit for its page, if the disk still takes it."""
-    failed = status.UnitStatus(unit=unit.unit, state="failed")
-    failed = replace(
-        before or failed, state="failed", message=unit.message, seconds=unit.seconds
-    )
-    try:
-        status.write_status(out, failed)
-    except (BidsclfError, OSError) as error:
-        _run.LOG.warning("%s: no status could be written (%s)", unit.unit, error)
-
-
-def forget(out: Path, unit: str) -> None:
-    """Remove the word of a unit."""
-    (out / status.FOLDER / f"{unit}.json").unlink(missing_ok=True)
-
-
-def _write(job: ScanJob, before: status.UnitStatus | None) -> list[Path]:
-    start = time.perf_counter()
-    found = extract_scan(job.scan, job.config, cache_dir=job.cache)
-    with _staging.staged(job.out) as stage:
-        files = derivatives.write_features(stage, to_output(found, job))
-        if before is not None:  # no status may vouch for a mixture
-            halfway = "it was interrupted while its files were replaced."
-            status.write_status(
-                job.out, replace(before, state="failed", message=halfway)
-            )
-        names = _staging.publish(stage, job.out, files)
-    outputs = {name.as_posix() for name in names}
-    if before is not None:
-        outputs |= _settle(job, set(before.outputs) - outputs, before.key)
-    done = status.UnitStatus(
-        unit=job.unit,
-        state="done",
-        key=job.key,
-        outputs=tuple(sorted(outputs)),
-        seconds=round(time.perf_counter() - start, 3),
-    )
-    status.write_status(job.out, done)
-    return names
-
-
-def _settle(job: ScanJob, others: set[str], key: str) -> set[str]:
-    """Keep an earlier run's other files, or remove them if made otherwise."""
-    if job.key.rpartition(".")[0] == key.rpartition(".")[0]:
-        return {name for name in others if (job.out / name).exists()}
-    for name in others:
-        (job.out / name).unlink(missing_ok=True)
-    return set()
+    return _units.process(job, write)
 
 
 def to_output(found: ScanFeatures, job: ScanJob) -> derivatives.ScanOutput:

@@ -12,7 +12,7 @@ from nipype.interfaces.base import (
 
 from bidsclf import __version__
 from bidsclf.config import ExtractConfig, from_plain
-from bidsclf.scan import Scan
+from bidsclf.scan import GreyMap, Scan
 from bidsclf.workflows._run import attempt
 
 
@@ -56,6 +56,36 @@ class Extract(SimpleInterface):
             cache=Path(given.cache),
         )
         self._results["state"] = _scans.process(job).state
+        return runtime
+
+
+class _ExtractMapInput(_Versioned):
+    grey = traits.Dict(mandatory=True, desc="GreyMap.to_dict")
+    config = traits.Dict(mandatory=True, desc="the ExtractConfig, plain")
+    key = traits.Str(mandatory=True, desc="hashes of settings and inputs")
+    out = traits.Str(mandatory=True, desc="output folder")
+
+
+class ExtractMap(SimpleInterface):
+    """A grey-matter map to a small cube (``features.graymatter``)."""
+
+    input_spec = _ExtractMapInput
+    output_spec = _Ended
+    always_run = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from bidsclf.workflows import _greymaps
+
+        given = self.inputs
+        job = _greymaps.MapJob(
+            grey=GreyMap.from_dict(given.grey),
+            config=from_plain(ExtractConfig, given.config),
+            unit=given.unit,
+            key=given.key,
+            out=Path(given.out),
+            notes=Path(given.notes),
+        )
+        self._results["state"] = _greymaps.process(job).state
         return runtime
 
 

@@ -1,41 +1,29 @@
-"""The participant level: one node a scan, then one a page."""
+"""The participant level: one node a scan or map, then one a page."""
 
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bidsclf import dataset
 from bidsclf.config import Config, ExtractConfig, to_plain
 from bidsclf.features._strategy import needs_aroma
-from bidsclf.files import derivatives, paths, status
-from bidsclf.files.discover import Discovery, discover, participants_table
-from bidsclf.files.volumes import desc as volume_desc
-from bidsclf.scan import Scan
-from bidsclf.workflows import _run, _scans, _staging, _work, plugins
+from bidsclf.files import derivatives, status
+from bidsclf.files.discover import Discovery
+from bidsclf.files.finding import find, people_table
+from bidsclf.scan import GreyMap, Scan
+from bidsclf.workflows import _planning, _run, _scans, _staging, _units, _work, plugins
+from bidsclf.workflows._planning import Planned
 from bidsclf.workflows.plugins import nipype
 
 SCAN_GB, PAGE_GB = 0.5, 0.5  # peak of a node; ours, measured on 97 x 115 x 97 x 400
+MAP_GB = 0.5  # of 193 x 229 x 193
 LONG = 1200  # volumes of a long run, as the Human Connectome Project's
-CLASH = (
-    "its files were made with other settings under the same desc-."
-    " Give another output folder, or --force to replace them."
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A scan and what is to become of it: 'to do', 'done before' or 'failed'."""
-
-    scan: Scan
-    unit: str
-    key: str
-    state: str = "to do"
 
 
 def run_participant(config: Config, *, command: str | None = None) -> int:
-    """Turn every scan into features, and every participant into a page.
+    """Turn every scan and map into features, and every participant into a page.
 
     Parameters
     ----------
@@ -46,14 +34,14 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 all done, 1 a bug, 4 some scans failed, 5 a page failed.
+        Exit code: 0 all done, 1 a bug, 4 some units failed, 5 a page failed.
 
     Raises
     ------
     ConfigError
         An atlas is not known, a participant is not there.
     NothingMatched
-        No scan is left.
+        No scan and no map is left.
     """
     is_dry = config.run.dry_run
     plugins.choose(config.run)  # a plugin file that is wrong ends the run here
@@ -62,15 +50,10 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
         work = stack.enter_context(_work.work_folder(settings))
         atlases = _scans.load_atlases(config.extract)
         _scans.check_atlases(config.output_dir, atlases, force=config.run.force)
-        found = discover(
-            config.bids_dir,
-            config.derivatives,
-            config.selection,
-            aroma=needs_aroma(config.extract.denoise.strategy),
-        )
-        planned = plan(config, found.scans, atlases)
+        found = find(config, aroma=needs_aroma(config.extract.denoise.strategy))
+        planned = _planning.plan(config, found, atlases)
         if is_dry:
-            _run.show(_forecast(config, found, planned, atlases))
+            _run.show(_planning.forecast(config, found, planned, atlases))
             return 0
         run = stack.enter_context(_run.recorded(config, command))
         run.notes += found.notes
@@ -91,61 +74,9 @@ def run_participant(config: Config, *, command: str | None = None) -> int:
     return run.code
 
 
-def plan(
-    config: Config, scans: Iterable[Scan], atlases: Sequence[_scans.Atlas]
-) -> list[Planned]:
-    """Decide for each scan whether it is to do, done before, or contradicts.
-
-    A scan whose files were made with other settings fails unless ``--force``,
-    so that nothing is lost.
-    """
-    out, extract = config.output_dir, config.extract
-    planned = []
-    for scan in scans:
-        unit = _scans.unit_name(scan, extract)
-        key = _scans.unit_key(scan, extract, atlases)
-        before = status.read_status(out, unit)
-        state = "to do"
-        if not config.run.force and before is not None and before.state == "done":
-            is_same = _scans.same_settings(before.key, key)
-            if not is_same or _scans.other_volumes(out, before, extract):
-                state = "failed"
-            elif status.is_done(out, unit, key):
-                state = "done before"
-        planned.append(Planned(scan=scan, unit=unit, key=key, state=state))
-    return planned
-
-
-def _forecast(
-    config: Config,
-    found: Discovery,
-    planned: Sequence[Planned],
-    atlases: Sequence[_scans.Atlas],
-) -> list[str]:
-    """Return the lines of ``--dry-run``."""
-    desc = paths.label(Path(config.extract.denoise.strategy).stem)
-    lines = [f"{len(planned)} scans, {len(found.problems)} problems", *found.notes]
-    for one in planned:
-        lines.append(f"{one.unit}: {CLASH if one.state == 'failed' else one.state}")
-        if one.state != "to do":
-            continue
-        whole = {"space": one.scan.space, "res": one.scan.res, "desc": desc}
-        for atlas in atlases:
-            grid = {"atlas": atlas.name, "seg": atlas.seg, "scale": atlas.scale}
-            given = {k: v for k, v in (whole | grid).items() if v is not None}
-            entities = one.scan.entities | given | {"stat": "mean"}
-            name = paths.build(entities, "timeseries", ".tsv")
-            lines.append(f"  {config.output_dir / name} and what belongs to it")
-        if "volume" in config.extract.features:
-            grid = {"desc": volume_desc(desc, config.extract.volume.size)}
-            given = {k: v for k, v in (whole | grid).items() if v is not None}
-            name = paths.build(one.scan.entities | given, "bold", ".nii.gz")
-            lines.append(f"  {config.output_dir / name}")
-    return lines + [f"{bad.unit}: {bad.message}" for bad in found.problems]
-
-
 def _people(found: Discovery) -> list[str]:
-    units = [*(scan.name for scan in found.scans), *(b.unit for b in found.problems)]
+    sources = (*found.scans, *found.maps)
+    units = [*(one.name for one in sources), *(bad.unit for bad in found.problems)]
     return sorted({unit.partition("_")[0] for unit in units})
 
 
@@ -160,36 +91,26 @@ def _roots(
     config: Config, found: Discovery, atlases: Sequence[_scans.Atlas]
 ) -> derivatives.Roots:
     """Return what stands at the root before any scan is read."""
-    people, columns = participants_table(config.bids_dir, config.derivatives)
-    datasets = {scan.dataset for scan in found.scans}
+    people, columns = people_table(config, found)
+    datasets = {("fmriprep", scan.dataset) for scan in found.scans}
+    datasets |= {(grey.pipeline, grey.dataset) for grey in found.maps}
     return derivatives.Roots(
         name=_name(config.bids_dir),
-        links={"fmriprep": max(datasets).as_uri()} if datasets else {},
+        links={name: root.as_uri() for name, root in sorted(datasets)},
         participants=people,
         columns=columns,
         atlases=tuple(map(_scans.atlas_words, atlases)),
-        generated_by=tuple(_pipelines(datasets)),
+        generated_by=tuple(_pipelines(root for _, root in datasets)),
     )
 
 
 def _describe(
-    config: Config, planned: Iterable[Planned], roots: derivatives.Roots
+    config: Config, planned: Sequence[Planned], roots: derivatives.Roots
 ) -> None:
-    """Say what each ``desc-`` of this run means, where some scan has come to it."""
-    out = config.output_dir
-    if any(status.is_done(out, one.unit, one.key) for one in planned):
-        said = _descriptions(config.extract)
-        derivatives.write_roots(out, replace(roots, descriptions=said))
-
-
-def _descriptions(extract: ExtractConfig) -> dict[str, str]:
-    stem = Path(extract.denoise.strategy).stem
-    cleaned = f"Cleaned by the strategy {stem}"
-    said, size = {stem: f"{cleaned}."}, extract.volume.size
-    if "volume" in extract.features:
-        grid = f"volumes on a grid of {size} cells along each axis."
-        said[volume_desc(stem, size)] = f"{cleaned}; {grid}"
-    return said
+    """Say what each ``desc-`` of this run means, where something has come to it."""
+    said = _planning.descriptions(config, planned)
+    if said:
+        derivatives.write_roots(config.output_dir, replace(roots, descriptions=said))
 
 
 def _name(bids_dir: Path) -> str:
@@ -212,12 +133,12 @@ def _extract(
     out = run.config.output_dir
     for bad in found.problems:
         unit = _run.Unit(unit=bad.unit, state="failed", message=bad.message)
-        _scans.write_failure(out, unit)
+        _units.write_failure(out, unit)
         run.add([unit])
     for one in planned:
-        _scans.forget(out, one.scan.name)  # a problem of discovery, now mended
+        _forget(out, found, one.source)
         if one.state != "to do":
-            message = CLASH if one.state == "failed" else ""
+            message = _planning.CLASH if one.state == "failed" else ""
             run.add([_run.Unit(unit=one.unit, state=one.state, message=message)])
     todo = [one for one in planned if one.state == "to do"]
     nodes = [_extract_node(run, one, notes, weights) for one in todo]
@@ -228,23 +149,35 @@ def _extract(
     ended = _run.collect([one.unit for one in todo], notes, run.folder)
     for unit in ended:
         if not (notes / f"{unit.unit}.json").exists():
-            _scans.write_failure(out, unit, status.read_status(out, unit.unit))
+            _units.write_failure(out, unit, status.read_status(out, unit.unit))
     run.add(ended)
 
 
-def _extract_node(run: _run.Run, one: Planned, notes: Path, cache: Path) -> nipype.Node:
-    from bidsclf.workflows.interfaces import Extract
+def _forget(out: Path, found: Discovery, source: Scan | GreyMap) -> None:
+    """Forget problems of discovery that are mended; those of this run stay."""
+    names = {source.name}
+    if isinstance(source, GreyMap):
+        names.add(f"sub-{source.entities['sub']}_label-GM")  # who had none
+    for name in names - {bad.unit for bad in found.problems}:
+        _units.forget(out, name)
 
-    shell = Extract(
-        scan=one.scan.to_dict(),
-        config=to_plain(run.config.extract),
-        unit=one.unit,
-        key=one.key,
-        out=str(run.config.output_dir.absolute()),
-        notes=str(notes),
-        cache=str(cache),
-    )
-    return plugins.node(run.config.run, shell, one.unit, scan_gb(run.config.extract))
+
+def _extract_node(run: _run.Run, one: Planned, notes: Path, cache: Path) -> nipype.Node:
+    from bidsclf.workflows.interfaces import Extract, ExtractMap
+
+    given = {
+        "config": to_plain(run.config.extract),
+        "unit": one.unit,
+        "key": one.key,
+        "out": str(run.config.output_dir.absolute()),
+        "notes": str(notes),
+    }
+    if isinstance(one.source, GreyMap):
+        shell, gb = ExtractMap(grey=one.source.to_dict(), **given), MAP_GB
+    else:
+        shell = Extract(scan=one.source.to_dict(), cache=str(cache), **given)
+        gb = scan_gb(run.config.extract)
+    return plugins.node(run.config.run, shell, one.unit, gb)
 
 
 def scan_gb(extract: ExtractConfig) -> float:
@@ -296,5 +229,5 @@ def _execute(run: _run.Run, nodes: list[nipype.Node], notes: Path) -> None:
         graph = nipype.Workflow("participant", base_dir=os.fspath(notes.parent))
         graph.add_nodes(nodes)
         plugins.execute(
-            graph, run.config.run, crashes=run.folder, preload=[_scans.__name__]
+            graph, run.config.run, crashes=run.folder, preload=[_planning.__name__]
         )

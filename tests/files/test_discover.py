@@ -318,7 +318,7 @@ def test_a_filter_file_is_obeyed_and_counted(varied, tmp_path, bold, n_expected)
     found = filtered(varied, tmp_path, {"bold": bold, "t1w": {"run": 1}})
     assert len(found.scans) == n_expected
     assert f"filter 'bold' matched {n_expected} of 3 images" in found.notes
-    assert "filter 't1w' is not used here" in found.notes
+    assert "filter 't1w' is not used for bold" in found.notes
     assert sum("matched" in note for note in found.notes) == len(bold) + 1
 
 

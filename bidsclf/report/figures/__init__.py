@@ -10,7 +10,7 @@ from bidsclf.report.figures.scan import carpet, coverage, matrix, motion
 from bidsclf.report.figures.sites import predictability, site_map
 from bidsclf.report.figures.slices import slices
 from bidsclf.report.figures.spread import Curve, histogram, reliability, roc_band
-from bidsclf.report.figures.volumes import volumes
+from bidsclf.report.figures.volumes import greymatter, volumes
 
 __all__ = [
     "Course",
@@ -26,6 +26,7 @@ __all__ = [
     "coverage",
     "folds",
     "forest",
+    "greymatter",
     "histogram",
     "kinds",
     "learning",

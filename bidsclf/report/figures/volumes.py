@@ -1,4 +1,6 @@
-"""Figure of the volumes of a scan: what a network is shown, slice by slice."""
+"""Figures of volumes and maps: what a network is shown, slice by slice."""
+
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -26,29 +28,55 @@ def volumes(values: np.ndarray, cell_mm: np.ndarray, heights_mm: np.ndarray) -> 
     heights_mm : float array of shape (Z,)
         z of each slice.
     """
-    brain = values.any(axis=0)
     shown = {"one volume, from the middle of those taken": values[len(values) // 2]}
     if len(values) > 1:
         shown["standard deviation over the volumes taken"] = values.std(axis=0)
+    with mpl.rc_context(STYLE):
+        figure = _figure(
+            shown, values.any(axis=0), cell_mm, heights_mm, "What is kept of the brain"
+        )
+        return svg(figure, "Axial slices of the volumes on the small grid")
+
+
+def greymatter(values: np.ndarray, cell_mm: np.ndarray, heights_mm: np.ndarray) -> str:
+    """Draw axial slices of a grey-matter map of shape (X, Y, Z), as of ``volumes``."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(
+            {"share or amount of grey matter in a cell": values},
+            values > 0,
+            cell_mm,
+            heights_mm,
+            "Grey matter",
+        )
+        return svg(figure, "Axial slices of the grey-matter map on the cube")
+
+
+def _figure(
+    shown: Mapping[str, np.ndarray],
+    brain: np.ndarray,
+    cell_mm: np.ndarray,
+    heights_mm: np.ndarray,
+    title: str,
+) -> Figure:
+    """Draw a row of slices of each (X, Y, Z) volume, with its words above."""
     held = np.flatnonzero(brain.any(axis=(0, 1)))
     ends = held[0] + np.array(EDGES) * (held[-1] - held[0])
     which = np.linspace(*ends, SLICES).round().astype(int)
     tall = WIDE * brain.shape[1] * cell_mm[1] / (brain.shape[0] * cell_mm[0])
     height = TOP + len(shown) * (tall + LINE) + BELOW
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        figure.suptitle("What is kept of the brain", x=LEFT / WIDTH, ha="left",
-                        y=1 - 0.05 / height, va="top", fontsize=11)  # fmt: skip
-        for row, (words, volume) in enumerate(shown.items()):
-            bottom = height - TOP - (row + 1) * (tall + LINE)
-            in_brain = np.where(brain, volume, np.nan)[:, :, which]
-            axes = _row(figure, in_brain, bottom, tall, ("gray", "inferno")[row])
-            place = LEFT / WIDTH, (bottom + tall + 0.07) / height
-            figure.text(*place, words, fontsize=9)
-        for one, mm in zip(axes, heights_mm[which], strict=True):
-            one.text(0.5, -0.02, f"z {mm:.0f} mm", va="top", ha="center", fontsize=8,
-                     transform=one.transAxes)  # fmt: skip
-        return svg(figure, "Axial slices of the volumes on the small grid")
+    figure = Figure(figsize=(WIDTH, height))
+    figure.suptitle(title, x=LEFT / WIDTH, ha="left", y=1 - 0.05 / height, va="top",
+                    fontsize=11)  # fmt: skip
+    for row, (words, volume) in enumerate(shown.items()):
+        bottom = height - TOP - (row + 1) * (tall + LINE)
+        in_brain = np.where(brain, volume, np.nan)[:, :, which]
+        axes = _row(figure, in_brain, bottom, tall, ("gray", "inferno")[row])
+        place = LEFT / WIDTH, (bottom + tall + 0.07) / height
+        figure.text(*place, words, fontsize=9)
+    for one, mm in zip(axes, heights_mm[which], strict=True):
+        one.text(0.5, -0.02, f"z {mm:.0f} mm", va="top", ha="center", fontsize=8,
+                 transform=one.transAxes)  # fmt: skip
+    return figure
 
 
 def _row(
