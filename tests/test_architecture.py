@@ -25,6 +25,7 @@ HOMES = {  # third party -> the only places that may name it
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "umap": {"interpret"},
+    "numba": {"interpret"},
 }
 LINES, BODY, PARAMETERS = 300, 40, 6
 FLOOR = {part: level for level, parts in enumerate(FLOORS) for part in parts}

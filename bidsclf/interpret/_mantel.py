@@ -57,7 +57,7 @@ def tabulate(
         A latent space, a trait or the blocks are not of the same people, or a latent
         space is not a table of finite numbers.
     """
-    wide = {space: np.asarray(latent, float) for space, latent in latents.items()}
+    wide = {name: checked(latent, name) for name, latent in latents.items()}
     n_people = max((len(latent) for latent in wide.values()), default=0)
     of_block = np.zeros(n_people, int) if blocks is None else np.asarray(blocks)
     _check(wide, traits, of_block)
@@ -74,15 +74,27 @@ def tabulate(
     return table.assign(p_holm=holm(table["p"].to_numpy(float)))
 
 
+def checked(latent: np.ndarray, name: str = "latent") -> np.ndarray:
+    """Return a latent space as float64 of shape (n_people, d).
+
+    Raises
+    ------
+    InputError
+        It is not a table of finite numbers; the message gives rows.
+    """
+    wide = np.asarray(latent, float)
+    is_finite = np.isfinite(wide)
+    if wide.ndim != 2 or not is_finite.all():
+        rows = np.flatnonzero(~is_finite.all(axis=tuple(range(1, wide.ndim))))
+        raise InputError(
+            f"latent space {name!r}: shape {wide.shape}, not finite in rows"
+            f" {rows[:5].tolist()}; expected finite numbers, a row a person. Did the"
+            " training of its network diverge?"
+        )
+    return wide
+
+
 def _check(latents: Latents, traits: Sequence[Trait], blocks: np.ndarray) -> None:
-    for space, latent in latents.items():
-        if latent.ndim != 2 or not np.isfinite(latent).all():
-            bad = np.flatnonzero(~np.isfinite(latent.reshape(len(latent), -1)).all(1))
-            raise InputError(
-                f"the latent space {space!r}: shape {latent.shape}, not finite in rows"
-                f" {bad[:5].tolist()}; expected finite numbers, a row a person. Did"
-                " its network's training diverge?"
-            )
     lengths = {f"latent space {name!r}": len(one) for name, one in latents.items()}
     lengths |= {f"trait {trait.name!r}": len(trait.values) for trait in traits}
     lengths |= {"blocks": len(blocks)}

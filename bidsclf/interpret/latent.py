@@ -12,14 +12,15 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from bidsclf.errors import InputError
 from bidsclf.interpret import _kendall
 from bidsclf.interpret._mantel import (
     BACKGROUND,
     DIFFERENCE,
+    ROUNDING,
     SALIENT,
     Latents,
     Statistic,
+    checked,
     tabulate,
 )
 from bidsclf.interpret._silhouette import mean_silhouettes
@@ -29,7 +30,10 @@ __all__ = [
     "BACKGROUND", "DIFFERENCE", "LEAST", "MISSING", "SALIENT", "Latents", "Trait",
     "mixtures", "planes", "read_trait", "silhouettes", "similarities",
 ]  # fmt: skip
-SHAPES = ("full", "tied", "diag", "spherical")  # of the covariances of a mixture
+UNUSED = 0.05  # share of the largest variance up to which an axis is unused; ours
+AXIS_PEOPLE = 5  # people for an axis; ours
+FEWEST = 5  # people of a component; ours
+FEWEST_DRAWN = 4  # people of a picture by UMAP; ours
 N_STARTS = 5  # of each mixture; ours
 RIDGE = 1e-6  # share of the variance that is added to covariances; ours
 
@@ -150,6 +154,13 @@ def _apart(placed: np.ndarray, told: Trait, orders: np.ndarray) -> np.ndarray:
 def mixtures(latent: np.ndarray, *, most: int = 10, seed: int) -> pd.DataFrame:
     """Fit Gaussian mixtures, to tell kinds of people from a continuum.
 
+    They are fitted on the principal axes whose variance is above 5 % of the largest,
+    at most one for five people: what a VAE leaves unused holds noise, whose shape is
+    no kind of people. Components have a covariance each ('full', as in the source) or
+    share one ('tied'): with both, the verdict stays if the kept axes are turned or
+    scaled. 'diag' and 'spherical' covariances cost less than one component that is
+    merely long, and cut it to pieces.
+
     Parameters
     ----------
     latent : float array of shape (n_people, d)
@@ -160,57 +171,91 @@ def mixtures(latent: np.ndarray, *, most: int = 10, seed: int) -> pd.DataFrame:
     Returns
     -------
     table : DataFrame
-        n_components, shape (of the covariances), bic and is_best (the least of all).
-        Mixtures of more weights than numbers in ``latent`` are not fitted.
+        n_components, shape (of the covariances), n_axes, bic and is_best (the least of
+        all). Mixtures with a component of fewer than 5 people are left out, of shape
+        'full' of fewer than 2 (n_axes + 1). No row for fewer than ten people, or all
+        in one place.
+
+    Raises
+    ------
+    InputError
+        ``latent`` is not a table of finite numbers.
 
     References
     ----------
-    Fraley & Raftery (2002), doi:10.1198/016214502760047131: components and the shape
-    of covariances are chosen together.
+    Schwarz (1978), doi:10.1214/aos/1176344136; Fraley & Raftery (2002),
+    doi:10.1198/016214502760047131: components and the shape of covariances are chosen
+    together.
     """
-    wide = np.asarray(latent, float)
-    if wide.ndim != 2 or len(wide) < LEAST or not np.isfinite(wide).all():
-        raise InputError(
-            f"a latent space of shape {wide.shape}; mixtures take {LEAST} people or"
-            " more, and finite numbers only."
-        )
-    ridge = RIDGE * max(float(wide.var(axis=0).mean()), np.finfo(float).tiny)
+    wide = _axes(checked(latent))
+    n_people, n_axes = wide.shape
     rows = []
-    for shape in SHAPES:
-        for n in range(1, min(most, len(wide) // 2) + 1):
-            if n * _weights(shape, wide.shape[1]) > wide.size:
-                break
+    for shape, fewest in {"full": max(FEWEST, 2 * n_axes + 2), "tied": FEWEST}.items():
+        for n in range(1, min(most, n_people // fewest) + 1 if n_axes else 0):
             model = GaussianMixture(
-                n, covariance_type=shape, reg_covar=ridge, n_init=N_STARTS,
-                max_iter=1000, random_state=seed,
+                n, covariance_type=shape, reg_covar=RIDGE * float(wide.var()),
+                n_init=N_STARTS, max_iter=1000, random_state=seed,
             ).fit(wide)  # fmt: skip
-            rows.append({"n_components": n, "shape": shape, "bic": model.bic(wide)})
-    table = pd.DataFrame(rows)
+            if model.weights_.min() * n_people >= fewest - ROUNDING:
+                rows.append((n, shape, n_axes, model.bic(wide)))
+    table = pd.DataFrame(rows, columns=["n_components", "shape", "n_axes", "bic"])
     return table.assign(is_best=table["bic"] == table["bic"].min())
 
 
-def _weights(shape: str, d: int) -> int:
-    """Return about how many weights a component has."""
-    return d + {"full": d * (d + 1) // 2, "tied": 0, "diag": d, "spherical": 1}[shape]
+def _axes(wide: np.ndarray) -> np.ndarray:
+    """Return people on the principal axes that are used, float of shape (n, n_axes)."""
+    if len(wide) < LEAST or not np.ptp(wide, axis=0).any():
+        return np.empty((len(wide), 0))
+    most = min(wide.shape[1], len(wide) // AXIS_PEOPLE)
+    fitted = PCA(most, svd_solver="full").fit(wide)
+    is_used = fitted.explained_variance_ > UNUSED * fitted.explained_variance_[0]
+    turned: np.ndarray = fitted.transform(wide)[:, is_used]
+    return turned
 
 
 def planes(latent: np.ndarray, *, seed: int) -> pd.DataFrame:
     """Draw a latent space on planes: pictures, which measure nothing.
 
+    UMAP pulls neighbours together and tears apart what is even: it draws islands of a
+    continuum too, and gaps between them have no size.
+
+    Parameters
+    ----------
+    latent : float array of shape (n_people, d)
+    seed : int
+        The same seed gives the same picture, on one kind of processor.
+
     Returns
     -------
     table : DataFrame of shape (n_people, 4)
-        pca_1, pca_2, umap_1, umap_2.
+        pca_1, pca_2 (0 where there is no such axis), umap_1, umap_2 (NaN for fewer
+        than four people, or all in one place).
+
+    Raises
+    ------
+    InputError
+        ``latent`` is not a table of finite numbers.
 
     References
     ----------
     McInnes et al. (2018), arXiv:1802.03426, as umap-learn has it.
     """
+    wide = checked(latent)
+    flat, curved = np.zeros((len(wide), 2)), np.full((len(wide), 2), np.nan)
+    if len(wide) and np.ptp(wide, axis=0).any():
+        n_axes = min(2, *wide.shape)
+        flat[:, :n_axes] = PCA(n_axes, svd_solver="full").fit_transform(wide)
+        if len(wide) >= FEWEST_DRAWN:
+            curved = _curved(wide, seed)
+    both = np.column_stack([flat, curved])
+    return pd.DataFrame(both, columns=["pca_1", "pca_2", "umap_1", "umap_2"])
+
+
+def _curved(wide: np.ndarray, seed: int) -> np.ndarray:
+    """Return UMAP's plane, float of shape (n, 2)."""
     from umap import UMAP
 
-    wide = np.asarray(latent, float)
-    n_near = max(2, min(15, len(wide) - 1))
-    curved = UMAP(n_neighbors=n_near, random_state=seed, n_jobs=1, init="pca")
-    flat = PCA(n_components=2, random_state=seed).fit_transform(wide)
-    both = np.column_stack([flat, curved.fit_transform(wide)])
-    return pd.DataFrame(both, columns=["pca_1", "pca_2", "umap_1", "umap_2"])
+    n_near = min(15, len(wide) - 1)
+    umap = UMAP(n_neighbors=n_near, random_state=seed, n_jobs=1, init="pca")
+    plane: np.ndarray = umap.fit_transform(np.pad(wide, ((0, 0), (0, 1))))
+    return plane
