@@ -141,15 +141,17 @@ def _map(path: Path) -> dict[str, Any]:
     heights_mm = affine[2, 3] + cell_mm[2] * np.arange(values.shape[2])
     entities = paths.parse(path.name)[0]
     kept = {k: v for k, v in entities.items() if k not in ("sub", "label")}
-    fwhm_mm = said.get("GMSmoothingFWHM")
-    kind = "modulated" if said.get("Modulated") else "shares, not modulated"
+    is_modulated, fwhm_mm = said.get("Modulated"), said.get("GMSmoothingFWHM")
+    kind = "modulated" if is_modulated else "shares, not modulated"
     smooth = f"smoothed by {fwhm_mm:g} mm" if fwhm_mm else "not smoothed"
+    whole = page.text(said.get("GreyMatterML"), 0)
+    whose = "grey matter of the person" if is_modulated else "in the template's space"
     return {
         "name": ", ".join(f"{key} {value}" for key, value in kept.items()),
-        "sentence": f"Of {PIPELINES.get(said.get('MapPipeline', ''), 'a pipeline')},"
+        "sentence": f"From {PIPELINES.get(said.get('MapPipeline', ''), 'a pipeline')}:"
         f" {kind}, {smooth}; {' by '.join(map(str, values.shape))} cells of"
-        f" {' by '.join(f'{mm:g}' for mm in cell_mm)} mm, from {values.min():.2f} to"
-        f" {values.max():.2f}, {page.text(said.get('GreyMatterML'), 0)} ml in all.",
+        f" {' by '.join(f'{mm:g}' for mm in cell_mm)} mm, values from"
+        f" {values.min():.2f} to {values.max():.2f}; {whole} ml {whose}.",
         "picture": figures.greymatter(values, cell_mm, heights_mm),
         "notes": said.get("Notes", []),
         "settings": json.dumps(said, indent=2, ensure_ascii=False),

@@ -117,10 +117,18 @@ def validated(out):
     assert ended.returncode == 0, ended.stdout
 
 
+@pytest.fixture(autouse=True)
+def picture(monkeypatch):
+    """Draw nothing, which takes most of a run's time; one test does."""
+    monkeypatch.setattr("bidsclf.report.figures.greymatter", lambda *given: "<svg/>")
+    return monkeypatch
+
+
 # fMRIPrep
 
 
-def test_maps_of_fmriprep_become_cubes_pages_and_a_valid_dataset(config, prep):
+def test_maps_of_fmriprep_become_cubes_pages_and_a_valid_dataset(config, prep, picture):
+    picture.undo()
     assert run_participant(config) == 0
     out, stem = config.output_dir, f"{SPACE}_label-GM_desc-iso12"
     assert states(out) == {f"sub-0{n}_{stem}": "done" for n in (1, 2)}
@@ -142,7 +150,10 @@ def test_maps_of_fmriprep_become_cubes_pages_and_a_valid_dataset(config, prep):
     meanings = store.read_table(out / "descriptions.tsv").set_index("desc_id")
     assert "12 cells" in meanings.loc["desc-iso12", "description"]
     assert "desc-simple" not in meanings.index
-    assert "Grey matter" in (out / "sub-01.html").read_text()
+    text = (out / "sub-01.html").read_text()
+    assert text.count("Axial slices of the grey-matter map") == 1
+    assert "1 map read" in text
+    assert f"{said['GreyMatterML']:.0f} ml in the template" in text
     people = store.read_table(out / "participants.tsv")["participant_id"]
     assert people.tolist() == ["sub-01", "sub-02"]
     validated(out)
@@ -301,7 +312,10 @@ def test_maps_of_cat12_need_no_bold_and_no_fmriprep(tmp_path):
     people = store.read_table(out / "participants.tsv").set_index("participant_id")
     assert people.index.tolist() == ["sub-01", "sub-09", "sub-02"]
     assert people.loc["sub-01", "age"] == 9
-    assert "CAT12, modulated" in (out / "sub-01.html").read_text()
+    assert (
+        "From CAT12: modulated, not smoothed; 12 by 12 by 12 cells of 16"
+        in (out / "sub-01.html").read_text()
+    )
     validated(out)
 
 

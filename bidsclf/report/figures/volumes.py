@@ -14,6 +14,7 @@ WIDTH = 7.5  # inches
 LEFT, RIGHT, TOP, LINE, BELOW = 0.1, 0.75, 0.3, 0.28, 0.25  # inches
 WIDE = (WIDTH - LEFT - RIGHT) / SLICES
 EDGES = (0.08, 0.92)  # shares of the brain's height: the lowest and the highest slice
+FAINT = 0.05  # share of the largest value below which a map is left white; ours
 SHOWN = (0.01, 0.99)  # quantiles of the values in the brain that colours span
 
 
@@ -42,8 +43,8 @@ def greymatter(values: np.ndarray, cell_mm: np.ndarray, heights_mm: np.ndarray) 
     """Draw axial slices of a grey-matter map of shape (X, Y, Z), as of ``volumes``."""
     with mpl.rc_context(STYLE):
         figure = _figure(
-            {"share or amount of grey matter in a cell": values},
-            values > 0,
+            {"in each cell; white: less than a twentieth of the most": values},
+            values > FAINT * values.max(),
             cell_mm,
             heights_mm,
             "Grey matter",
