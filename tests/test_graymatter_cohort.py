@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -9,12 +11,13 @@ import pandas as pd
 import pytest
 
 from bidsclf.cohort import build_cohort, load_people, source_of
-from bidsclf.config import CohortConfig
+from bidsclf.config import AnalysisConfig, CohortConfig, Config
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files import images, store
 from bidsclf.files.choice import read_like
 from bidsclf.models._rows import load_rows, row_digests, save_rows
 from bidsclf.models._volumes import Volumes
+from bidsclf.workflows import _preflight, predict
 
 LABELS = ("01", "02", "03", "04", "05", "06")
 PEOPLE = pd.DataFrame(
@@ -436,6 +439,35 @@ def test_people_outside_the_study_are_read_as_those_in_it(study):
         InputError, match=r"not those .*: GMSmoothingFWHM 4 against 0\."
     ):
         source_of(study, config, cohort, GREY)
+
+
+def test_predict_reads_the_files_that_its_model_knows(both):
+    for label in LABELS:
+        add(both, label, desc="cat12iso4", said=CAT12)
+    said, fitted = CohortConfig(gm_desc="iso4"), SimpleNamespace(covariates=())
+    cohort = build_cohort(both, said, ["timeseries", "graymatter"])
+    context = {"feature": cohort.describe("graymatter")}
+    like = predict._like(CohortConfig(), context, fitted)
+    assert (like.gm_desc, like.desc, like.atlas) == ("iso4_space-MNI", None, None)
+    check_maps(load_people(both, like, GREY), [map_of(label) for label in LABELS])
+    asked = predict._like(CohortConfig(gm_desc="cat12iso4"), context, fitted)
+    with pytest.raises(InputError, match="MapPipeline fmriprep against cat12"):
+        load_people(both, asked, GREY).check_like(context["feature"])
+    context = {"feature": cohort.describe("timeseries")}
+    like = predict._like(CohortConfig(participant_label=("01", "02")), context, fitted)
+    assert (like.gm_desc, like.desc, like.atlas) == (None, "simple", "aal")
+    load_people(both, like, SERIES).check_like(context["feature"])
+
+
+def test_a_choice_of_maps_that_no_model_takes_is_refused():
+    cohort = CohortConfig(gm_desc="iso64")
+    config = Config(bids_dir=".", output_dir=".", level="group", cohort=cohort)
+    with pytest.raises(
+        ConfigError, match=r"--gm-desc is iso64 and acts on none of --m"
+    ):
+        _preflight.check_models(config)
+    given = AnalysisConfig(models=("vae", "fc-svm"))
+    _preflight.check_models(replace(config, analysis=given))
 
 
 def test_the_store_holds_what_the_cohort_reads(study):

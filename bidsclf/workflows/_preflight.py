@@ -10,6 +10,7 @@ from bidsclf.cohort import Cohort
 from bidsclf.config import Config
 from bidsclf.crossval import is_crossfitted, is_harmonized
 from bidsclf.errors import ConfigError, InputError
+from bidsclf.files.images import GREY
 from bidsclf.files.people import listed
 from bidsclf.files.resampling import counted
 from bidsclf.folds import Fold
@@ -32,8 +33,8 @@ def check_models(config: Config) -> None:
     ConfigError
         Everything that is wrong, one problem a line.
     """
-    models, problems = config.analysis.models, []
-    for model in models:
+    problems = []
+    for model in config.analysis.models:
         try:
             settings = read_settings(model, config.analysis.settings)
             device = device_of(model, config.analysis.device)
@@ -42,22 +43,30 @@ def check_models(config: Config) -> None:
                 made.check()
         except ConfigError as error:
             problems.append(str(error))
-    variants, named = [find(model) for model in models], " ".join(models)
-    if config.cohort.source is not None and not any(v.source for v in variants):
-        problems.append(
-            f"--source is {config.cohort.source!r} and none of --models {named} learns"
-            " from people outside the study. Give one that does, such as dtl, or leave"
-            " it out."
-        )
-    tr_s = config.cohort.resample_tr_s
-    if tr_s is not None and not any(v.input == "timeseries" for v in variants):
-        problems.append(
-            f"--resample-tr is {tr_s:g} and acts on none of --models {named}; it"
-            " changes series. Give a model that takes them, such as meanmlp, or leave"
-            " it out."
-        )
-    if problems:
+    if problems := [*problems, *_pointless(config)]:
         raise ConfigError("\n".join(problems))
+
+
+def _pointless(config: Config) -> Iterator[str]:
+    """Yield which choices of people and files act on no model."""
+    cohort, named = config.cohort, " ".join(config.analysis.models)
+    found = [find(model) for model in config.analysis.models]
+    inputs, none = {v.input for v in found}, f"acts on none of --models {named}; it"
+    if cohort.source is not None and not any(v.source for v in found):
+        yield (
+            f"--source is {cohort.source!r} and none of --models {named} learns from"
+            " people outside the study. Give one that does, such as dtl, or drop it."
+        )
+    if (tr_s := cohort.resample_tr_s) is not None and "timeseries" not in inputs:
+        yield (
+            f"--resample-tr is {tr_s:g} and {none} changes series. Give a model that"
+            " takes them, such as meanmlp, or leave it out."
+        )
+    if cohort.gm_desc is not None and GREY not in inputs:
+        yield (
+            f"--gm-desc is {cohort.gm_desc} and {none} chooses grey-matter maps. Give a"
+            " model that takes them, such as cvae, or leave it out."
+        )
 
 
 def settings_in_use(config: Config) -> dict[str, dict[str, Any]]:
