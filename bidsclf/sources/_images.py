@@ -14,13 +14,18 @@ MNI, OWN = 4, 1  # NIfTI's codes of the space, and of no template
 LARGEST = np.iinfo(np.int16).max
 
 
-def digitize(values: np.ndarray) -> np.ndarray:
-    """Return int16 counts of ``SLOPE``."""
-    return np.clip(np.rint(values / SLOPE), 0, LARGEST).astype(np.int16)
+def digitize(values: np.ndarray, slope: float = SLOPE) -> np.ndarray:
+    """Return int16 counts of ``slope``."""
+    return np.clip(np.rint(values / slope), 0, LARGEST).astype(np.int16)
 
 
 def write_image(
-    path: Path, counts: np.ndarray, affine: np.ndarray, *, tr_s: float | None = None
+    path: Path,
+    counts: np.ndarray,
+    affine: np.ndarray,
+    *,
+    tr_s: float | None = None,
+    slope: float = SLOPE,
 ) -> Path:
     """Write an image of counts.
 
@@ -29,14 +34,16 @@ def write_image(
     path : Path
         Ends in .nii.gz.
     counts : int16 array of shape (Z, Y, X) or (n_volumes, Z, Y, X)
-        The order of the file: x runs fastest. A value is ``SLOPE`` times it.
+        The order of the file: x runs fastest.
     affine : float array of shape (4, 4)
         Voxel indices (x, y, z) to mm.
     tr_s : float, optional
         Repetition time in seconds, for a series.
+    slope : float
+        A value is it times a count.
     """
     header = _header(np.int16, counts.shape[::-1], affine, MNI, tr_s)
-    header.set_slope_inter(SLOPE, 0)
+    header.set_slope_inter(slope, 0)
     raw = header.binaryblock + bytes(4) + np.ascontiguousarray(counts).tobytes()
     with store.atomic(path) as partial:
         partial.write_bytes(igzip.compress(raw, compresslevel=1, mtime=0))

@@ -11,6 +11,7 @@ from bidsclf.files import paths, store
 from bidsclf.sources import _spheres, _study
 from bidsclf.sources._anatomy import Anatomy
 from bidsclf.sources._confounds import confounds
+from bidsclf.sources._graymatter import GreyMatter
 from bidsclf.sources._images import digitize, write_image
 from bidsclf.sources._settings import StudyConfig
 from bidsclf.sources._volumes import Run
@@ -111,6 +112,14 @@ def write_study(out: Path, config: StudyConfig) -> None:
     that is not ours.
     """
     store.write_json(out / TRUTH, truth(config))
+    write_roots(out, config, README)
+    store.write_table(out / "participants.tsv", _study.people(config))
+    store.write_json(out / "participants.json", COLUMNS)
+    store.write_table(out / "code" / "truth_edges.tsv", _truth_edges(config))
+
+
+def write_roots(out: Path, config: StudyConfig, readme: str) -> None:
+    """Write what describes each of the two datasets."""
     name = f"Simulated study, seed {config.seed}"  # another seed, other people
     if config.effect_kind != "static":
         name += f", {config.effect_kind} effect"
@@ -134,11 +143,8 @@ def write_study(out: Path, config: StudyConfig) -> None:
     }
     for root, description in ((out, raw), (out / FMRIPREP, derived)):
         store.write_json(root / "dataset_description.json", description)
-        store.write_text(root / "README.md", README)
+        store.write_text(root / "README.md", readme)
     store.write_text(out / FMRIPREP / ".bidsignore", "\n".join(IGNORED) + "\n")
-    store.write_table(out / "participants.tsv", _study.people(config))
-    store.write_json(out / "participants.json", COLUMNS)
-    store.write_table(out / "code" / "truth_edges.tsv", _truth_edges(config))
 
 
 def run_entities(config: StudyConfig, participant: str) -> list[dict[str, str]]:
@@ -165,7 +171,9 @@ def _derived(
     return Path(out / FMRIPREP / paths.build(entities | more, *ending))
 
 
-def write_anatomical(out: Path, entities: dict[str, str], anatomy: Anatomy) -> None:
+def write_anatomical(
+    out: Path, entities: dict[str, str], anatomy: Anatomy | GreyMatter
+) -> None:
     """Write a small T1-weighted image, once a session."""
     person = {key: v for key, v in entities.items() if key in ("sub", "ses")}
     path = Path(out / paths.build(person, "T1w", ".nii.gz", datatype="anat"))

@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from bidsclf.errors import ConfigError, InputError
 from bidsclf.files import status, store
-from bidsclf.sources import _layout, _study
+from bidsclf.sources import _graymatter, _layout, _maps, _study
 from bidsclf.sources._anatomy import Anatomy, load_anatomy
-from bidsclf.sources._settings import StudyConfig
+from bidsclf.sources._settings import GRAYMATTER, StudyConfig
 from bidsclf.sources._signals import draw_traits
 from bidsclf.sources._spheres import spared
 from bidsclf.sources._volumes import simulate_run
@@ -34,10 +34,12 @@ def simulate(out: Path, config: StudyConfig, *, nprocs: int) -> None:
     """
     _check_free(out, config)
     people = range(config.n_subjects)
+    is_maps = config.effect_kind == GRAYMATTER
+    study, person = (_maps, simulate_map) if is_maps else (_layout, simulate_person)
     try:
         status.remove_partials(out)
-        _layout.write_study(out, config)
-        made = each(partial(simulate_person, out, config), people, nprocs=nprocs)
+        study.write_study(out, config)
+        made = each(partial(person, out, config), people, nprocs=nprocs)
         for number, _ in enumerate(made, start=1):
             if number % PROGRESS == 0 or number == len(people):
                 LOG.info("%d of %d people", number, len(people))
@@ -105,3 +107,17 @@ def simulate_person(out: Path, config: StudyConfig, number: int) -> None:
             scan = simulate_run(anatomy, edges, traits, site, rng)
             tissues = anatomy if strength is None else spared(anatomy)
             _layout.write_run(out, entities, scan, tissues)
+
+
+def simulate_map(out: Path, config: StudyConfig, number: int) -> None:
+    """Write all files of one person of a study of grey-matter maps."""
+    person = _graymatter.people(config).iloc[number]
+    participant = person["participant_id"]
+    if _maps.map_file(out, participant).exists():
+        return
+    brain = _graymatter.load_greymatter(config.resolution_mm)
+    pattern = _graymatter.pattern_of(person, config)
+    rng = np.random.default_rng([config.seed, 8, number])
+    with threadpool_limits(1):  # the same bytes, however many processes
+        volume = _graymatter.draw_map(brain, pattern, rng)
+        _maps.write_map(out, participant, volume, brain)

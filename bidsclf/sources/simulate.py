@@ -11,7 +11,10 @@ OPTIONS = {
     "effect": "strength of the diagnosis; 0 gives chance",
     "effect_kind": "static: planted edges differ in correlation; dynamic: a wave"
     " travels the other way, and only the order in time differs; volume: two spheres"
-    " outside the atlas have another mean, and a wave; edges do not differ",
+    " outside the atlas have another mean, and a wave; edges do not differ;"
+    " graymatter: grey-matter maps alone, in which patients have a pattern that grows"
+    " with their severity",
+    "n_subtypes": "kinds of patients in a study of kind graymatter; 1 is a continuum",
     "site_effect": "strength of what differs between scanners",
     "n_sites": "scanners",
     "n_subjects": "people, all sites together; half of each site are patients",

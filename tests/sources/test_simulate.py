@@ -104,8 +104,8 @@ def test_a_dynamic_study_plants_a_wave_and_no_edge(study, tmp_path):
     assert name == "Simulated study, seed 0, dynamic effect"
 
 
-def test_the_kind_of_an_effect_is_one_of_three():
-    with pytest.raises(ConfigError, match="'fast'; it is one of static, dynamic, vol"):
+def test_the_kind_of_an_effect_is_one_of_four():
+    with pytest.raises(ConfigError, match="'fast'; it is one of static, dynamic, volume, g"):
         StudyConfig(effect_kind="fast")
 
 
