@@ -43,11 +43,12 @@ def greymatter(values: np.ndarray, cell_mm: np.ndarray, heights_mm: np.ndarray) 
     """Draw axial slices of a grey-matter map of shape (X, Y, Z), as of ``volumes``."""
     with mpl.rc_context(STYLE):
         figure = _figure(
-            {"in each cell; white: less than a twentieth of the most": values},
+            {"in each cell; darker is more": values},
             values > FAINT * values.max(),
             cell_mm,
             heights_mm,
             "Grey matter",
+            cmaps=("gray_r",),
         )
         return svg(figure, "Axial slices of the grey-matter map on the cube")
 
@@ -58,6 +59,7 @@ def _figure(
     cell_mm: np.ndarray,
     heights_mm: np.ndarray,
     title: str,
+    cmaps: tuple[str, ...] = ("gray", "inferno"),
 ) -> Figure:
     """Draw a row of slices of each (X, Y, Z) volume, with its words above."""
     held = np.flatnonzero(brain.any(axis=(0, 1)))
@@ -71,7 +73,7 @@ def _figure(
     for row, (words, volume) in enumerate(shown.items()):
         bottom = height - TOP - (row + 1) * (tall + LINE)
         in_brain = np.where(brain, volume, np.nan)[:, :, which]
-        axes = _row(figure, in_brain, bottom, tall, ("gray", "inferno")[row])
+        axes = _row(figure, in_brain, bottom, tall, cmaps[row])
         place = LEFT / WIDTH, (bottom + tall + 0.07) / height
         figure.text(*place, words, fontsize=9)
     for one, mm in zip(axes, heights_mm[which], strict=True):
