@@ -22,6 +22,7 @@ from bidsclf.config import (
 from bidsclf.errors import InputError, NothingMatched
 from bidsclf.files import status, store
 from bidsclf.files.derivatives import find_features
+from bidsclf.files.greymaps import discover_maps
 from bidsclf.workflows.participant import run_participant
 
 SPACE = "space-MNI152NLin2009cAsym"
@@ -228,6 +229,16 @@ def test_a_bad_map_fails_alone(config, prep, values, message):
     add_fmriprep(prep, "02")
     assert run_participant(config) == 0
     assert message not in (out / "sub-02.html").read_text()
+
+
+def test_the_maps_of_a_real_tree_are_found(shared_data, tmp_path):
+    real = shared_data / "bids_examples" / "ds000001-fmriprep"
+    found = discover_maps(of(real, tmp_path))
+    assert [one.name for one in found.maps] == [
+        f"sub-{label}_label-GM" for label in ("10", "11", "13", "16")
+    ]
+    assert {(one.space, one.res) for one in found.maps} == {(SPACE[6:], "2")}
+    assert found.problems == ()
 
 
 def test_sessions_and_resolutions_are_told_apart(tmp_path):
