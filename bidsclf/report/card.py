@@ -7,7 +7,7 @@ import pandas as pd
 
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
-from bidsclf.report import explanation, page, training, volumes
+from bidsclf.report import explanation, greymatter, page, training, volumes
 from bidsclf.report.harmonized import done_to, method_of
 from bidsclf.report.methods import References, averaged, citing, facts
 from bidsclf.report.people import SUBGROUPS, traits
@@ -64,8 +64,8 @@ def card_text(analysis: Analysis, verdict: Verdict) -> str:
 
 
 def _input(feature: dict[str, Any]) -> str:
-    is_volume = feature.get("input") == "volume"
-    return volumes.brief(feature) if is_volume else reads(feature)
+    known = {"volume": volumes.brief, greymatter.INPUT: greymatter.brief}
+    return known.get(feature.get("input", ""), reads)(feature)
 
 
 def _averaged(analysis: Analysis) -> str:

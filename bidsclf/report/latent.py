@@ -1,11 +1,11 @@
 """The page on latent spaces: which traits lie in them, how many kinds, and pictures."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bidsclf.files import store
 from bidsclf.interpret.latent import DIFFERENCE, SALIENT
 from bidsclf.report import kinds, page, similarity, synthesis
 from bidsclf.report.attribution import at_chance
@@ -33,8 +33,7 @@ def latent_page(analysis: Analysis) -> tuple[Path, dict[str, str]]:
         "positive": analysis.labels["1"],
         "negative": analysis.labels["0"],
         "models": told,
-        "left": left_out(analysis),
-        "n_traits": _n_traits(analysis),
+        "left": similarity.left_out(analysis),
         "n_permutations": analysis.part("analysis").get("n_permutations"),
         "held_out": analysis.part("folds").get("valid_fraction"),
         "unreadable": [*analysis.unreadable.values()],
@@ -80,18 +79,6 @@ def spaces(analysis: Analysis) -> list[dict[str, Any]]:
     ]
 
 
-def left_out(analysis: Analysis) -> dict[str, str]:
-    """Return the columns that were not looked for, and why, as rsa.json has them."""
-    path = analysis.folder / "rsa.json"
-    about = store.read_json(path) if path.exists() else {}
-    return dict(about.get("trait", {}).get("LeftOut", {}))
-
-
-def _n_traits(analysis: Analysis) -> int:
-    table = analysis.table("rsa")
-    return 0 if table is None else table["trait"].nunique()
-
-
 def _people(analysis: Analysis, rows: pd.DataFrame) -> dict[str, int]:
     """Return how many patients each fit has, and in how many folds."""
     patients = rows[rows["label"].astype(str) == analysis.labels["1"]]
@@ -109,38 +96,44 @@ def _networks(analysis: Analysis, model: str) -> int:
 
 def _answers(analysis: Analysis, model: str) -> list[str]:
     """Return the sentences of the box: which traits, and how many kinds."""
-    fits = similarity.fits_of(analysis, model)
-    told = []
-    if fits:
-        known = analysis.tables["rsa"]
-        of_fit = select(known, model=model, fit=fits[0])
-        said = {
-            space: ", ".join(similarity.carried(analysis, model, fits[0], space))
-            or "none"
-            for space in dict.fromkeys(of_fit["space"])
+    return [*_carried(analysis, model), *_counted(analysis, model)]
+
+
+def _carried(analysis: Analysis, model: str) -> Iterator[str]:
+    """Yield which traits lie in which space, of people not seen where it is known."""
+    for fit in similarity.fits_of(analysis, model)[:1]:
+        rows = select(analysis.tables["rsa"], model=model, fit=fit)
+        held = [
+            f"{str(space).capitalize()}: "
+            + (", ".join(similarity.carried(analysis, model, fit, space)) or "no trait")
+            for space in dict.fromkeys(rows["space"])
             if space != DIFFERENCE
-        }
-        names = [
-            f"the {space} space: {words}" if space != "latent" else words
-            for space, words in said.items()
         ]
-        whom = "people it had not seen" if fits[0] == "crossfitted" else "people it saw"
-        told.append(f"Traits that patients near each other share, in {whom}, in"
-                    f" {'; in '.join(names)}.")  # fmt: skip
+        yield f"{'. '.join(held)}."
+        whom = "had not seen" if fit == "crossfitted" else "had seen"
+        yield (
+            "Listed are the traits in which patients near each other are alike (p < .05"
+            f" after Holm's correction), in people whom the network {whom}."
+        )
+        seen = similarity.carried(analysis, model, "everyone", SALIENT)
+        held = similarity.carried(analysis, model, fit, SALIENT)
+        if lost := [name for name in seen if name not in held]:
+            yield f"Salient in people it had seen alone: {', '.join(lost)}."
+
+
+def _counted(analysis: Analysis, model: str) -> Iterator[str]:
+    """Yield how many kinds of patients the salient, or only, space holds."""
     best = kinds.best(analysis, model)
     space = SALIENT if SALIENT in best else next(iter(best), "")
-    if space:
-        n = best[space]
-        told.append(
-            f"Patients in the {space} space are best described by {n} Gaussian"
-            f"{'' if n == 1 else 's'}:"
-            + (
-                " no sign of separate kinds."
-                if n == 1
-                else " a sign of kinds, or of a shape that is no Gaussian."
-            )
+    if not space:
+        return
+    if best[space] == 1:
+        yield f"The {space} space shows one kind of patients: no sign of several."
+    else:
+        yield (
+            f"The {space} space is described best by {best[space]} Gaussians: a sign of"
+            " as many kinds of patients, or of one whose shape is no Gaussian."
         )
-    return told
 
 
 def _scores(analysis: Analysis, model: str) -> str:

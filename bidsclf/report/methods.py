@@ -8,7 +8,7 @@ import pandas as pd
 
 from bidsclf.files import store
 from bidsclf.models._inner import INNER_FOLDS
-from bidsclf.report import page, training
+from bidsclf.report import greymatter, page, training
 from bidsclf.report.embedding import embedded
 from bidsclf.report.harmonized import done_to, method_of
 from bidsclf.report.preparation import (
@@ -56,11 +56,12 @@ def methods_text(analysis: Analysis) -> str:
     references, features = References(), features_of(analysis)
     about, settings = analysis.about, analysis.part("analysis")
     harmonize, folds = analysis.part("harmonize"), analysis.part("folds")
+    learned = training.learned(analysis)
     values = facts(analysis) | {
         "models": [(m, model_words(m, f)) for m, f in features.items()],
         "preparations": partial(preparations, analysis, references.cite),
         "joined_runs": joined_runs(features),
-        "networks": [model for model in features if uses_torch(model)],
+        "networks": [m for m in features if uses_torch(m) or m in learned],
         "chosen": _chosen(analysis),
         "n_inner": INNER_FOLDS,
         "stopped": training.stopped(analysis),
@@ -70,6 +71,7 @@ def methods_text(analysis: Analysis) -> str:
         "source": training.source(analysis),
         "resample_tr_s": analysis.part("cohort").get("resample_tr_s"),
         "explained": partial(training.explained, analysis, references.cite),
+        "latents": partial(greymatter.latents, analysis, references.cite),
         "folds": {"seed": folds.get("seed", 0)} | folds,
         "smooth": harmonize.get("smooth_terms") or ["age"],
         "unseen": harmonize.get("unseen"),

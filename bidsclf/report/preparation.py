@@ -8,7 +8,7 @@ from typing import Any
 
 from bidsclf.features._strategy import strategy_names
 from bidsclf.files import store
-from bidsclf.report import volumes
+from bidsclf.report import greymatter, volumes
 from bidsclf.report.tables import Analysis, pooled
 
 DATA = Path(__file__).parents[1] / "data"
@@ -45,6 +45,8 @@ def reads(feature: dict[str, Any]) -> str:
     known = store.read_json(WORDS)["inputs"]
     if feature.get("input") == "volume":
         return volumes.on_grid(feature)
+    if feature.get("input") == greymatter.INPUT:
+        return greymatter.on_cube(feature)
     if feature.get("input") not in known:
         return ""
     atlas = f" (atlas {feature['atlas']})" if feature.get("atlas") else ""
@@ -86,6 +88,9 @@ def preparations(analysis: Analysis, cite: Cite) -> list[str]:
 
 def _imaged(feature: dict[str, Any], cite: Cite) -> Iterator[str]:
     """Yield how images became what a model read; nothing where it read none."""
+    if feature.get("input") == greymatter.INPUT:
+        yield from greymatter.brought(feature, cite)
+        return
     if feature.get("input") != "volume":
         yield from _prepared(feature, cite) if feature.get("atlas") else ()
         return

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from bidsclf.files import store
 from bidsclf.interpret.latent import DIFFERENCE, SALIENT
 from bidsclf.report import figures, page
 from bidsclf.report.tables import Analysis, select
@@ -100,9 +101,10 @@ def _table(analysis: Analysis, model: str, fit: str) -> page.Rows:
 def out_of_reach(analysis: Analysis, model: str) -> str:
     """Say where so much is tested that no corrected p can be small; else ''."""
     n = analysis.part("analysis").get("n_permutations")
-    if not n:
+    table = analysis.table("rsa")
+    if not n or table is None:
         return ""
-    rows = select(analysis.tables["rsa"], model=model).dropna(subset="p")
+    rows = select(table, model=model).dropna(subset="p")
     most = max(rows["fit"].value_counts(), default=0)
     least = most * page.smallest_p(n)
     if least <= LEVEL:
@@ -111,3 +113,10 @@ def out_of_reach(analysis: Analysis, model: str) -> str:
         f"With {most} tests a fit and {n} permutations no corrected p can be below"
         f" {least:.2g}: name fewer --traits, or give more --n-permutations."
     )
+
+
+def left_out(analysis: Analysis) -> dict[str, str]:
+    """Return the columns that were not looked for, and why, as rsa.json has them."""
+    path = analysis.folder / "rsa.json"
+    about = store.read_json(path) if path.exists() else {}
+    return dict(about.get("trait", {}).get("LeftOut", {}))

@@ -33,7 +33,7 @@ CITED = {"integrated gradients": "sundararajan", "haufe": "haufe"}
 def trained(analysis: Analysis) -> list[str]:
     """Return a sentence for the networks that were trained alike."""
     alike: dict[str, list[str]] = {}
-    for model in _networks(analysis):
+    for model in learned(analysis):
         if settings_of(analysis, model):
             alike.setdefault(_words(analysis, model), []).append(model)
     return [f"{_joined(models)} learned {words}" for words, models in alike.items()]
@@ -43,13 +43,14 @@ def stopped(analysis: Analysis) -> list[str]:
     """Return networks that the loss stopped, of an analysis that kept no settings."""
     return [
         model
-        for model in _networks(analysis)
+        for model in learned(analysis)
         if not settings_of(analysis, model)
         and monitor_of(analysis, model) in (None, "loss")
     ]
 
 
-def _networks(analysis: Analysis) -> list[str]:
+def learned(analysis: Analysis) -> list[str]:
+    """Return the models that learned epoch by epoch."""
     fits = analysis.about.get("notes", [])
     trained = [f["model"] for f in fits if "epoch" in networks(f["notes"])[0]]
     return list(dict.fromkeys(trained))

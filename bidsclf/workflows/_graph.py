@@ -233,7 +233,7 @@ def _make_tables(
     names, nodes = {f"table-{name}": name for name in wanted}, {}
     _forget(place, names)
     for unit, name in names.items():
-        job = _tables.TableJob(
+        job = _jobs.TableJob(
             name=name,
             work=str(place.work),
             analysis=str(place.analysis),

@@ -42,7 +42,9 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "fit": FIT,
             "space": SPACE,
             "n_components": "Gaussians in the mixture",
-            "shape": "Shape of their covariances, as scikit-learn calls it",
+            "shape": "full: each has covariances of its own; tied: all share theirs",
+            "n_axes": "Principal axes that are used: those with more than 5 % of the"
+            " variance of the first, at most one for five patients",
             "bic": "Bayesian information criterion; less is better",
             "is_best": "1 for the least of the space",
         },

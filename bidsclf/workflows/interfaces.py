@@ -208,10 +208,10 @@ class Table(SimpleInterface):
     always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        from bidsclf.workflows import _tables
+        from bidsclf.workflows import _jobs, _tables
 
         given = self.inputs
-        job = _tables.TableJob.of(given.job)
+        job = _jobs.TableJob.of(given.job)
         self._results["state"] = attempt(
             given.unit, Path(given.notes), lambda: _tables.make(job)
         ).state

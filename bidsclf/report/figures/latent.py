@@ -89,11 +89,8 @@ def kinds(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
             axes.plot(number, bic - bic.min(), "o-", color=ink, markersize=4)
             axes.plot(number[best], 0, "o", color=ink, markersize=11,
                       markerfacecolor="none", markeredgewidth=1.8)  # fmt: skip
-            is_left = best < len(number) / 2
-            axes.annotate(f"best: {number[best]}", (number[best], 0), color=ink,
-                          xytext=(9 if is_left else -9, 8), textcoords="offset points",
-                          ha="left" if is_left else "right")  # fmt: skip
-            axes.set(title=space, xlabel="components", xticks=number)
+            axes.set(title=f"{space}: {number[best]} is best", xlabel="components")
+            axes.set_xticks(number)
         grid[0].set_ylabel("BIC above the least")
         return svg(figure, "BIC of Gaussian mixtures by their number of components")
 
@@ -177,35 +174,31 @@ def changes(
         figure = Figure(figsize=(width, height))
         for row, (title, image) in enumerate(images.items()):
             bottom = height - (row + 1) * (tall + LINE)
-            figure.text(
-                LEFT / width, (bottom + tall + 0.07) / height, title, fontsize=9
-            )
-            drawn = _slices(figure, image[box][:, :, which], (bottom, tall), grey)
-        for axes, mm in zip(drawn, heights_mm[which], strict=True):
-            axes.text(0.5, -0.02, f"z {mm:.0f} mm", va="top", ha="center", fontsize=8,
-                      transform=axes.transAxes)  # fmt: skip
+            at = LEFT / width, (bottom + tall + 0.07) / height
+            figure.text(*at, title, fontsize=9)
+            strip = np.concatenate(np.moveaxis(image[box][:, :, which], 2, 0))
+            axes = _strip(figure, strip, (bottom, tall), grey)
+        for column, mm in enumerate(heights_mm[which]):
+            axes.text((column + 0.5) / SLICES, -0.02, f"z {mm:.0f} mm", va="top",
+                      ha="center", fontsize=8, transform=axes.transAxes)  # fmt: skip
         return svg(figure, "Slices of images that a model made")
 
 
-def _slices(
-    figure: Figure, slices: np.ndarray, line: tuple[float, float], grey: float
-) -> list[Axes]:
-    """Draw (X, Y, n) slices side by side in a line, and what colours stand for."""
+def _strip(
+    figure: Figure, strip: np.ndarray, line: tuple[float, float], grey: float
+) -> Axes:
+    """Draw slices (X of all, Y) in a line, and what their colours stand for."""
     (width, height), (bottom, tall) = figure.get_size_inches(), line
-    reach, colours = (0.0, grey), "gray"
-    if slices.min() < 0:
-        most = float(np.quantile(np.abs(slices), SHOWN)) or 1.0
+    reach, colours, unit = (0.0, grey), "gray", [width, height, width, height]
+    if strip.min() < 0:
+        most = float(np.quantile(np.abs(strip), SHOWN)) or 1.0
         reach, colours = (-most, most), "RdBu_r"
-    drawn, unit = [], [width, height, width, height]
-    for column, values in enumerate(np.moveaxis(slices, 2, 0)):
-        box = np.array([LEFT + column * WIDE, bottom, WIDE, tall])
-        axes = figure.add_axes(tuple(box / unit))
-        image = axes.imshow(values.T, origin="lower", vmin=reach[0], vmax=reach[1],
-                            cmap=colours, aspect="auto",
-                            interpolation="nearest")  # fmt: skip
-        axes.set_axis_off()
-        drawn.append(axes)
+    axes = figure.add_axes(tuple(np.array([LEFT, bottom, SLICES * WIDE, tall]) / unit))
+    image = axes.imshow(strip.T, origin="lower", vmin=reach[0], vmax=reach[1],
+                        cmap=colours, aspect="auto",
+                        interpolation="nearest")  # fmt: skip
+    axes.set_axis_off()
     box = np.array([width - RIGHT + 0.12, bottom + 0.1, 0.1, tall - 0.2])
     bar = figure.add_axes(tuple(box / unit))
     figure.colorbar(image, cax=bar).ax.tick_params(labelsize=8)
-    return drawn
+    return axes
