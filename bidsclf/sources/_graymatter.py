@@ -50,7 +50,7 @@ KINDS = (
     {"occipital": -0.24, "cerebellum": -0.16},
     {"motor": -0.24, "frontal": -0.16},
 )
-SITE, PERSON, WHOLE = 0.05, 0.04, 0.04  # standard deviations of such logs
+SITE, PERSON, WHOLE = 0.035, 0.04, 0.04  # standard deviations of such logs
 NOISE, NOISE_FWHM_MM = 0.10, 6.0
 
 

@@ -105,7 +105,8 @@ def test_a_dynamic_study_plants_a_wave_and_no_edge(study, tmp_path):
 
 
 def test_the_kind_of_an_effect_is_one_of_four():
-    with pytest.raises(ConfigError, match="'fast'; it is one of static, dynamic, volume, g"):
+    message = "'fast'; it is one of static, dynamic, volume, graymatter"
+    with pytest.raises(ConfigError, match=message):
         StudyConfig(effect_kind="fast")
 
 
