@@ -1,56 +1,21 @@
 """The network of the contrastive autoencoder: two encoders, a decoder, and its loss."""
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bidsclf.errors import ConfigError
 from bidsclf.models._blocks import check_counts
+from bidsclf.models._codec import Decoder, Encoder, Layers
 from bidsclf.models._correlation import CORRELATIONS, PUBLISHED, Correlation
 from bidsclf.models._pairs import MIXED, PAIRINGS, Batch, Maps
 from bidsclf.models._training import Losses
 from bidsclf.models._volumes import Volumes
 
-LEFT = 4  # cells along each axis where the small encoder stops halving; ours
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layers:
-    """How large encoders and decoder are.
-
-    Attributes
-    ----------
-    width : int
-        Channels of the first convolution; the source has 64.
-    pool : int
-        Cells along each axis that the mean leaves after convolutions down to ``LEFT``
-        cells; 1 is the global mean. 0 is the source's: two convolutions, no mean.
-    n_hidden : int
-        Nodes of the dense layers.
-    """
-
-    width: int = 16
-    pool: int = 4
-    n_hidden: int = 128
-
-    def __post_init__(self) -> None:
-        check_counts(1, width=self.width, n_hidden=self.n_hidden)
-        check_counts(0, pool=self.pool)
-
-    def n_halvings(self, size: int) -> int:
-        """Return the number of convolutions of stride 2 of maps of this size."""
-        n = 2
-        while self.pool and -(-size // 2**n) > LEFT:
-            n += 1
-        return n
-
-    def n_cells(self, size: int) -> int:
-        """Return the cells along each axis that they leave."""
-        return -(-size // 2 ** self.n_halvings(size))
+N_CELLS = 64**3  # the source's factor of its mean squared error, at any size (ours)
+NEAR = 1e-3  # from 0 and 1, where the log odds of the mean map end; ours
+SURE = -4.0  # log-variance that latents start with; ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,88 +48,6 @@ class Terms:
             )
 
 
-class Normal(NamedTuple):
-    """A normal distribution a person: mean and log-variance, (B, d)."""
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def draw(self, *, is_training: bool) -> Tensor:
-        """Return a draw in training, the mean else."""
-        if not is_training:
-            return self.mean
-        noise = torch.randn_like(self.mean)
-        return self.mean + torch.exp(0.5 * self.log_variance) * noise
-
-    def divergence(self) -> Tensor:
-        """Return the KL divergence from a standard normal, of shape (B,)."""
-        one = 1 + self.log_variance - self.mean**2 - self.log_variance.exp()
-        return -0.5 * one.sum(dim=1)
-
-
-class Encoder(nn.Module):
-    """What is known of the latents of maps: (B, N, N, N) -> two of (B, n_latent)."""
-
-    def __init__(self, size: int, layers: Layers, n_latent: int) -> None:
-        super().__init__()
-        width, n_cells = layers.width, layers.n_cells(size)
-        widths = [1, width] + [2 * width] * (layers.n_halvings(size) - 1)
-        self.convolutions = nn.ModuleList(
-            nn.Conv3d(before, after, 3, stride=2, padding=1)
-            for before, after in pairwise(widths)
-        )
-        if 0 < layers.pool < n_cells:
-            n_cells = layers.pool
-        self.pool = nn.AdaptiveAvgPool3d(n_cells) if layers.pool else nn.Identity()
-        self.dense = nn.Linear(2 * width * n_cells**3, layers.n_hidden)
-        self.mean = nn.Linear(layers.n_hidden, n_latent)
-        self.log_variance = nn.Linear(layers.n_hidden, n_latent)
-
-    def forward(self, x: Tensor) -> Normal:
-        """Return a distribution a person, float32."""
-        x = x.unsqueeze(-1).movedim(-1, 1)  # channels last, which a CPU is faster with
-        for layer in self.convolutions:
-            x = F.relu(layer(x), inplace=True)
-        hidden = F.relu(self.dense(self.pool(x).flatten(1)))
-        return Normal(self.mean(hidden).float(), self.log_variance(hidden).float())
-
-
-class Decoder(nn.Module):
-    """Maps of latents: (B, n_latent) -> (B, N, N, N), in (0, 1).
-
-    The small one ends with a convolution of half the size whose 8 channels are the 8
-    cells of each (Shi et al. 2016, arXiv:1609.05158): at the full size the source's
-    last two take most of a CPU's time. Where the size is no multiple of what the
-    doublings give, the far ends are cut off.
-    """
-
-    def __init__(self, size: int, layers: Layers, n_latent: int) -> None:
-        super().__init__()
-        n, before = layers.n_halvings(size), 2 * layers.width
-        self.size, self.n_cells = size, layers.n_cells(size)
-        self.hidden = nn.Linear(n_latent, layers.n_hidden)
-        self.dense = nn.Linear(layers.n_hidden, before * self.n_cells**3)
-        half, quarter = max(1, layers.width // 2), max(1, layers.width // 4)
-        after = [before] * (n - 2) + ([half] if layers.pool else [half, quarter])
-        self.convolutions = nn.ModuleList(
-            nn.ConvTranspose3d(one, other, 3, stride=2, padding=1, output_padding=1)
-            for one, other in zip([before, *after[:-1]], after, strict=True)
-        )
-        self.last = nn.Conv3d(after[-1], 8 if layers.pool else 1, 3, padding=1)
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """Return maps, float32."""
-        x = F.relu(self.dense(F.relu(self.hidden(latent))))
-        x = x.unflatten(1, (*[self.n_cells] * 3, -1)).movedim(-1, 1)
-        for layer in self.convolutions:
-            x = F.relu(layer(x), inplace=True)
-        x = self.last(x)
-        if x.shape[1] == 8:
-            x = _interleaved(x)
-        n = self.size
-        return torch.sigmoid(x[:, 0, :n, :n, :n].float())
-
-
 class Contrast(nn.Module):
     """Salient latents, which patients alone have, and background ones of everyone.
 
@@ -183,9 +66,16 @@ class Contrast(nn.Module):
     ----------
     scale : scalar tensor
         What maps are divided by, from the training rows.
+    centre, spread : tensors
+        Of the small one (``pool`` above 0; ours): scaled training maps' mean, which the
+        decoder starts from, and SD; encoders see maps without them. Its latents start
+        with an SD of exp(``SURE`` / 2). Without all this latents die in the many steps
+        in which the mean map is learned (measured on simulated maps).
     """
 
     scale: Tensor
+    centre: Tensor
+    spread: Tensor
     head_mean: Tensor
     head_scale: Tensor
     head_weights: Tensor
@@ -208,7 +98,7 @@ class Contrast(nn.Module):
             raise ConfigError(f"batches is {batches!r}; it is {' or '.join(PAIRINGS)}.")
         self.size, self.terms, self.batches = size, terms, batches
         self.n_background, self.n_salient = n_background, n_salient
-        n_all = n_background + n_salient
+        self.is_small, n_all = layers.pool > 0, n_background + n_salient
         self.background = Encoder(size, layers, n_background)
         if n_salient:
             self.salient = Encoder(size, layers, n_salient)
@@ -218,7 +108,13 @@ class Contrast(nn.Module):
         for one in self.parameters():  # as the source's library begins
             start = nn.init.xavier_uniform_ if one.ndim > 1 else nn.init.zeros_
             start(one)
+        for encoder in self.encoders() if self.is_small else ():
+            nn.init.constant_(encoder.log_variance.bias, SURE)
         self.register_buffer("scale", torch.ones(()))
+        self.register_buffer(
+            "centre", torch.zeros((size,) * 3 if self.is_small else ())
+        )
+        self.register_buffer("spread", torch.ones(()))
         n, wide = n_salient or n_background, torch.float64
         for name, shape in (
             ("mean", n),
@@ -228,26 +124,29 @@ class Contrast(nn.Module):
         ):
             self.register_buffer(f"head_{name}", torch.zeros(shape, dtype=wide))
 
+    def encoders(self) -> list[Encoder]:
+        """Return the encoder of the background, and of salient latents if any."""
+        return [self.background, *([self.salient] if self.n_salient else [])]
+
     def samples(self, rows: Volumes) -> Maps:
         """Return the maps of rows."""
         return Maps(rows, self.size)
 
     def embed(self, batch: Batch) -> Tensor:
         """Return means of the salient latents, or of all where there are none."""
-        x = batch[0] / self.scale
         encoder = self.salient if self.n_salient else self.background
-        return encoder(x).mean
+        return encoder(self._seen(batch)).mean
 
     def latents(self, batch: Batch) -> Tensor:
         """Return means of the background latents, then of the salient ones."""
-        means = [self.background(batch[0] / self.scale).mean]
+        means = [self.background(self._seen(batch)).mean]
         if self.n_salient:
             means.append(self.embed(batch))
         return torch.cat(means, dim=1)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return maps in the unit of the input; ``latents`` as above."""
-        return self.decoder(latents) * self.scale
+        return self._again(latents) * self.scale
 
     def forward(self, batch: Batch) -> Tensor:
         """Return logits of shape (B, 2): 0, and what the linear head says."""
@@ -261,18 +160,18 @@ class Contrast(nn.Module):
         A class that is not in the batch adds nothing; ``weight`` is not read.
         """
         x, is_patient = batch[0] / self.scale, y == 1
-        of_all = self.background(x)
+        seen = self._seen(batch)
+        of_all = self.background(seen)
         background = of_all.draw(is_training=self.training)
         divergence = _sum_of_means(of_all.divergence(), is_patient)
         salient = background.new_zeros(len(x), self.n_salient)
-        parts = {}
         if self.n_salient and is_patient.any():
-            of_patients = self.salient(x[is_patient])
+            of_patients = self.salient(seen[is_patient])
             drawn = of_patients.draw(is_training=self.training)
             salient = salient.index_put((is_patient,), drawn)
             divergence = divergence + of_patients.divergence().mean()
-        again = self.decoder(torch.cat([background, salient], dim=1))
-        wrong = (again - x).square().flatten(1).sum(dim=1)
+        again = self._again(torch.cat([background, salient], dim=1))
+        wrong = N_CELLS * (again - x).square().flatten(1).mean(dim=1)
         parts = {
             "reconstruction": _sum_of_means(wrong, is_patient),
             "divergence": divergence,
@@ -284,16 +183,26 @@ class Contrast(nn.Module):
             total = total + self.terms.gamma * found + told
         return Losses(total, None, parts)
 
+    def start(self, largest: float, mean: Tensor, spread: float) -> None:
+        """Take the training maps' largest value, mean map and SD, in their unit."""
+        self.scale.fill_(largest)
+        if self.is_small:
+            self.centre.copy_(mean / largest)
+            self.spread.fill_(spread / largest)
+
+    def _seen(self, batch: Batch) -> Tensor:
+        return (batch[0] / self.scale - self.centre) / self.spread
+
+    def _again(self, latents: Tensor) -> Tensor:
+        """Return maps in (0, 1)."""
+        made = self.decoder(latents)
+        if self.is_small:
+            made = made + torch.logit(self.centre, eps=NEAR)
+        return torch.sigmoid(made)
+
 
 def _sum_of_means(values: Tensor, is_patient: Tensor) -> Tensor:
     """Return the mean of patients plus that of controls; of nobody it is 0."""
     shares = is_patient.float(), (~is_patient).float()
     means = [(values * one).sum() / one.sum().clamp(min=1) for one in shares]
     return means[0] + means[1]
-
-
-def _interleaved(x: Tensor) -> Tensor:
-    """Return 8 channels as the 8 cells of each: (B, 8, n, n, n) -> (B, 1, 2n, …)."""
-    n = 2 * x.shape[-1]
-    cells = x.unflatten(1, (2, 2, 2)).permute(0, 4, 1, 5, 2, 6, 3)
-    return cells.reshape(len(x), 1, n, n, n)

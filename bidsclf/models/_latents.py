@@ -13,7 +13,8 @@ from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.models._base import Variant
 from bidsclf.models._checkpoint import Checkpoint
 from bidsclf.models._classifier import TorchClassifier
-from bidsclf.models._contrast import Contrast, Layers
+from bidsclf.models._codec import Layers
+from bidsclf.models._contrast import Contrast
 from bidsclf.models._correlation import CORRELATIONS
 from bidsclf.models._head import LinearHead
 from bidsclf.models._pairs import MIXED, PAIRINGS, SAME_SITE, Paired, is_alone
@@ -22,6 +23,7 @@ from bidsclf.models._training import LAST, Part, Training, choices_of, settings_
 from bidsclf.models._volumes import Volumes
 
 SALIENT, BACKGROUND, LATENT = "salient", "background", "latent"
+SAME = 1e-7  # of the largest value: an SD that is rounding; ours
 TRAINING = Training(n_epochs=100, weight_decay=0.0, monitor=LAST)
 
 
@@ -44,7 +46,8 @@ class ContrastClassifier(TorchClassifier):
     project "CVAE-based ADHD neuroimaging analysis", which follows it. ``width=64
     pool=0`` is their network. Departures: epochs of everyone instead of 100 batches;
     the scale is learned from training rows, where theirs let values exceed what a
-    sigmoid gives; latents are means, not draws; the default network is small.
+    sigmoid gives; latents are means, not draws. The default is a small network, which
+    starts otherwise: see ``Contrast``.
     """
 
     def __init__(
@@ -163,14 +166,21 @@ class ContrastClassifier(TorchClassifier):
 
     def _begin(self, x: Any, y: np.ndarray) -> None:
         self.samples(x)  # refuses maps of another shape before they are read
-        largest = max(float(np.max(one)) for one in x)
-        if not 0 < largest < np.inf:
+        largest, squares, total = 0.0, 0.0, np.zeros(x.shape)
+        for one in x:
+            largest = max(largest, float(np.max(one)))
+            total += one[0]
+            squares += np.square(one[0], dtype=np.float64).mean()
+        mean = total / len(x)
+        spread = float(np.sqrt(max(0, squares / len(x) - np.square(mean).mean())))
+        if not (0 < largest < np.inf and spread > SAME * largest):
             raise FitError(
-                f"the largest value of the {len(y)} training maps is {largest}; a"
-                " finite one above 0 is expected. Look at the maps of the"
-                " participant level, or extract them again."
+                f"the largest value of the {len(y)} training maps is {largest}, and"
+                f" they differ by {spread:.1e} (SD); both above 0 and finite are"
+                " expected. Look at the maps of the participant level, or extract"
+                " them again."
             )
-        self.network.scale.fill_(largest)
+        self.network.start(largest, torch.from_numpy(mean), spread)
 
     def _parts(
         self, x: Any, y: np.ndarray, valid: tuple[Any, np.ndarray] | None

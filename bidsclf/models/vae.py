@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bidsclf.models._contrast import Contrast, Layers, Terms
+from bidsclf.models._codec import Layers
+from bidsclf.models._contrast import Contrast, Terms
 from bidsclf.models._latents import map_variant, part_of
 
 
