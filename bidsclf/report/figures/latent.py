@@ -154,7 +154,7 @@ def changes(
     ----------
     images : {title: float array of shape (X, Y, Z)}
         x to the right, y to the front, z up. The first are drawn in grey, on one
-        scale; one that has values below 0 in colours.
+        scale; one that has values below 0, or is 0 everywhere, in colours.
     cell_mm : float array of shape (3,)
     heights_mm : float array of shape (Z,)
         z of each slice.
@@ -190,7 +190,7 @@ def _strip(
     """Draw slices (X of all, Y) in a line, and what their colours stand for."""
     (width, height), (bottom, tall) = figure.get_size_inches(), line
     reach, colours, unit = (0.0, grey), "gray", [width, height, width, height]
-    if strip.min() < 0:
+    if strip.min() < 0 or not strip.any():
         most = float(np.quantile(np.abs(strip), SHOWN)) or 1.0
         reach, colours = (-most, most), "RdBu_r"
     axes = figure.add_axes(tuple(np.array([LEFT, bottom, SLICES * WIDE, tall]) / unit))
