@@ -10,8 +10,6 @@ from functools import cache
 
 import numpy as np
 
-DIGITS = 12  # of a share of the largest distance, beyond which it is rounding; ours
-
 
 def taus(placed: np.ndarray, apart: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """Return tau-b of ``placed`` with ``apart`` in each order of people.
@@ -19,8 +17,7 @@ def taus(placed: np.ndarray, apart: np.ndarray, orders: np.ndarray) -> np.ndarra
     Parameters
     ----------
     placed, apart : float arrays of shape (n, n)
-        Distances of people, symmetric. Those of ``apart`` that differ by rounding
-        are one.
+        Distances of people, symmetric.
     orders : int array of shape (k, n)
         Permutations of people.
 
@@ -37,7 +34,8 @@ def taus(placed: np.ndarray, apart: np.ndarray, orders: np.ndarray) -> np.ndarra
     """
     first, second = np.triu_indices(len(placed), k=1)
     x = placed[first, second]
-    codes = _codes(apart)
+    codes = np.unique(apart, return_inverse=True)[1].reshape(apart.shape)
+    codes = codes.astype(np.int32)
     n_all = len(x) * (len(x) - 1) // 2  # pairs of distances
     ties = _tied(codes[first, second])
     scale = float(n_all - _tied(x)) * float(n_all - ties)
@@ -45,19 +43,9 @@ def taus(placed: np.ndarray, apart: np.ndarray, orders: np.ndarray) -> np.ndarra
         return np.full(len(orders), np.nan)
     up = np.argsort(x, kind="stable")
     down = np.lexsort((-np.arange(len(x)), x))  # of tied ones the last is first
-    discordant = _swaps()(first[up], second[up], codes, orders)
-    is_same = np.array_equal(up, down)
-    other = (
-        discordant if is_same else _swaps()(first[down], second[down], codes, orders)
-    )
-    return (n_all - ties - discordant - other) / np.sqrt(scale)
-
-
-def _codes(apart: np.ndarray) -> np.ndarray:
-    """Return the rank of each distance, int32 of shape (n, n), from 0."""
-    shares = np.round(apart / max(apart.max(initial=0), np.finfo(float).tiny), DIGITS)
-    codes = np.unique(shares, return_inverse=True)[1]
-    return codes.reshape(apart.shape).astype(np.int32)
+    tries = [up] if np.array_equal(up, down) else [up, down]
+    discordant = [_swaps()(first[way], second[way], codes, orders) for way in tries]
+    return (n_all - ties - 2 * np.mean(discordant, axis=0)) / np.sqrt(scale)
 
 
 def _tied(values: np.ndarray) -> int:

@@ -35,6 +35,7 @@ AXIS_PEOPLE = 5  # people for an axis; ours
 FEWEST = 5  # people of a component; ours
 FEWEST_DRAWN = 4  # people of a picture by UMAP; ours
 N_STARTS = 5  # of each mixture; ours
+DECIMALS = 6  # of a BIC, beyond which the first of equals is the best; ours
 RIDGE = 1e-6  # share of the variance that is added to covariances; ours
 
 
@@ -199,7 +200,8 @@ def mixtures(latent: np.ndarray, *, most: int = 10, seed: int) -> pd.DataFrame:
             if model.weights_.min() * n_people >= fewest - ROUNDING:
                 rows.append((n, shape, n_axes, model.bic(wide)))
     table = pd.DataFrame(rows, columns=["n_components", "shape", "n_axes", "bic"])
-    return table.assign(is_best=table["bic"] == table["bic"].min())
+    places = table["bic"].astype(float).round(DECIMALS).rank(method="first")
+    return table.assign(is_best=places == 1)
 
 
 def _axes(wide: np.ndarray) -> np.ndarray:

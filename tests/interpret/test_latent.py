@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bidsclf.errors import InputError
 from bidsclf.interpret._kendall import _inversions, taus
+from bidsclf.interpret._mantel import Statistic, tabulate
 from bidsclf.interpret.latent import (
     BACKGROUND,
     DIFFERENCE,
@@ -93,7 +94,7 @@ def test_a_trait_that_is_missing_everywhere_is_not_said():
 # Kendall's tau against scipy
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     n=st.integers(3, 12),
     grain=st.sampled_from([1, 2, 1000]),
@@ -124,19 +125,6 @@ def test_discordant_pairs_are_counted_one_by_one():
     row = codes[order[first], order[second]]
     expected = sum(a > b for at, b in enumerate(row) for a in row[:at])
     assert _inversions(first, second, codes, order[None]).tolist() == [expected]
-
-
-def test_differences_that_differ_by_rounding_are_tied():
-    tenths = np.arange(12) / 10
-    exact = taus(*_distances(cloud(n=12), np.arange(12.0)), np.arange(12)[None])
-    assert taus(*_distances(cloud(n=12), tenths), np.arange(12)[None]) == exact
-    raw = np.unique(np.abs(tenths[:, None] - tenths))
-    assert len(raw) > 12  # so that the rounding is needed
-
-
-def _distances(latent, values):
-    placed = np.linalg.norm(latent[:, None] - latent, axis=2)
-    return placed, np.abs(values[:, None] - values)
 
 
 # The tables
@@ -255,6 +243,24 @@ def test_spaces_are_one_sided_and_their_difference_two_sided(tell):
     assert table.loc[SALIENT, "p"] > 0.05
     assert table.loc[DIFFERENCE, "p"] == 1 / 200
     assert table.loc[DIFFERENCE].iloc[3] < 0
+
+
+def told_p(salient, background):
+    """Return p of both spaces and their difference, of given values."""
+    drawn = [np.array(salient), np.array(background)]
+    given = Statistic("t", lambda t, _: t, lambda *_: drawn.pop(0), lambda n: n)
+    trait = number(np.arange(40))
+    settings = {"blocks": None, "n_permutations": 3, "seed": 0}
+    return tabulate(given, both(), [trait], **settings)["p"].tolist()
+
+
+def test_the_difference_is_told_from_the_middle_of_its_null():
+    p = told_p([0.5, 0.7, 0.9, 0.8], [0.0, 0.0, 0.0, 0.0])
+    assert p == [1.0, 1.0, 0.25]  # the farthest from the middle, if the least
+
+
+def test_values_that_differ_by_rounding_are_as_far():
+    assert told_p([0.1 + 0.2, 0.3, 0.3, 0.2], [1.0, 0.0, 0.0, 0.0])[0] == 0.75
 
 
 def test_holm_is_over_all_rows_that_have_a_p():
