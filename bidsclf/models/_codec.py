@@ -78,9 +78,8 @@ class Encoder(nn.Module):
             nn.Conv3d(before, after, 3, stride=2, padding=1)
             for before, after in pairwise(widths)
         )
-        if 0 < layers.pool < n_cells:
-            n_cells = layers.pool
-        self.pool = nn.AdaptiveAvgPool3d(n_cells) if layers.pool else nn.Identity()
+        self.n_cells = min(layers.pool or n_cells, n_cells)
+        n_cells = self.n_cells
         self.dense = nn.Linear(2 * width * n_cells**3, layers.n_hidden)
         self.mean = nn.Linear(layers.n_hidden, n_latent)
         self.log_variance = nn.Linear(layers.n_hidden, n_latent)
@@ -90,7 +89,7 @@ class Encoder(nn.Module):
         x = x.unsqueeze(-1).movedim(-1, 1)  # channels last, which a CPU is faster with
         for layer in self.convolutions:
             x = F.relu(layer(x), inplace=True)
-        hidden = F.relu(self.dense(self.pool(x).flatten(1)))
+        hidden = F.relu(self.dense(_pooled(x, self.n_cells).flatten(1)))
         return Normal(self.mean(hidden).float(), self.log_variance(hidden).float())
 
 
@@ -128,6 +127,20 @@ class Decoder(nn.Module):
             x = _interleaved(x)
         n = self.size
         return x[:, 0, :n, :n, :n].float()
+
+
+def _pooled(x: Tensor, n: int) -> Tensor:
+    """Return the means of n parts of each axis: (B, C, m, m, m) -> (B, C, n, n, n).
+
+    As adaptive pooling, whose gradient on a GPU is not the same each time.
+    """
+    m = x.shape[-1]
+    if m == n:
+        return x
+    parts = [slice(at * m // n, -(-(at + 1) * m // n)) for at in range(n)]
+    for _ in range(3):  # the last axis each time, which then comes first
+        x = torch.stack([x[..., part].mean(dim=-1) for part in parts], dim=2)
+    return x
 
 
 def _interleaved(x: Tensor) -> Tensor:

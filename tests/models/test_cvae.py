@@ -13,8 +13,10 @@ from bidsclf.crossval import Recipe, fit_fold, permute_fold
 from bidsclf.errors import ConfigError, FitError, InputError
 from bidsclf.folds import Fold
 from bidsclf.models._base import find
-from bidsclf.models._codec import Layers
+from bidsclf.models._codec import Layers, _interleaved, _pooled
 from bidsclf.models._contrast import Contrast, Terms
+from bidsclf.models._head import LinearHead
+from bidsclf.models._latents import ContrastClassifier
 from bidsclf.models._pairs import Maps, Paired
 from bidsclf.models._rows import load_rows, save_rows
 from bidsclf.models._settings import read_settings
@@ -233,9 +235,14 @@ def test_maps_of_any_size_come_back_in_that_size(size, pool):
     assert (again < 2).all()  # of the scale
 
 
-def test_eight_channels_are_the_cells_of_each():
-    from bidsclf.models._codec import _interleaved
+@pytest.mark.parametrize(("m", "n"), [(4, 1), (4, 3), (3, 2), (4, 4), (5, 3)])
+def test_pooling_is_torch_s_adaptive_one(m, n):
+    x = torch.randn(2, 3, m, m, m)
+    expected = torch.nn.functional.adaptive_avg_pool3d(x, n)
+    torch.testing.assert_close(_pooled(x, n), expected)
 
+
+def test_eight_channels_are_the_cells_of_each():
     x = torch.arange(2 * 8 * 27.0).reshape(2, 8, 3, 3, 3)
     made = _interleaved(x)
     assert made.shape == (2, 1, 6, 6, 6)
@@ -392,8 +399,6 @@ def test_latents_of_another_model_are_refused(learned):
 
 
 def test_the_head_is_logistic_regression_on_training_embeddings(learned):
-    from bidsclf.models._head import LinearHead
-
     model, volumes, y = learned
     head = LinearHead().fit(model.embed(volumes), y)
     np.testing.assert_allclose(
@@ -522,8 +527,6 @@ SITES = np.array(["A", "A", "B", "B"] * (N // 4), object)
 
 @pytest.mark.parametrize("method", ["none", "combat"])
 def test_a_fold_tells_the_sites_of_its_training_rows(method, monkeypatch):
-    from bidsclf.models._latents import ContrastClassifier
-
     volumes, y, _, _ = study(n=N)
     content = {one.tobytes(): site for one, site in zip(volumes, SITES, strict=True)}
     seen, fit = [], ContrastClassifier.fit
