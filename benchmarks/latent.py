@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, ortho_group
 
+from bidsclf.evaluate.comparison import holm
 from bidsclf.interpret.latent import (
     BACKGROUND,
     SALIENT,
@@ -31,7 +32,11 @@ from bidsclf.interpret.latent import (
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("BIDSCLF_SHARED", ROOT.parent / "shared"))
 AIM_S = 180.0
-PARTS = ("speed", "kinds", "published")
+PARTS = ("speed", "kinds", "traits", "mixtures")
+NAMED = (  # what the source named of its own people, as far as it is there
+    "ADOS_Total", "ADOS_Social", "ADOS_Comm", "Current Med Status", "AgeAtScan", "FIQ",
+    "Sex", "ScanSite", "ScannerType", "VINELAND_ABC_Standard",
+)  # fmt: skip
 SPACES = {SALIENT: "salient_vec_abide", BACKGROUND: "background_vec_abide"}
 VAE = "vae_vec_abide"
 NAMES = (  # codes of categories, whatever they are written in
@@ -129,8 +134,9 @@ def kinds(n_seeds: int) -> bool:
                 np.random.default_rng([seed, n]), n
             ).items():
                 table = mixtures(people, most=6, seed=0)
-                full = table[table["shape"] == "full"]
-                for way, rows_of in (("best", table), ("full only", full)):
+                full, kinds = table[table["shape"] == "full"], table[table["is_best"]]
+                ways = {"is_best": kinds, "least bic": table, "full only": full}
+                for way, rows_of in ways.items():
                     found = rows_of.loc[rows_of["bic"].idxmin(), "n_components"]
                     rows.append((name, way, n, found == truth))
     table = pd.DataFrame(rows, columns=["population", "way", "n", "right"])
@@ -166,14 +172,23 @@ def tell(n_permutations: int) -> bool:
     rsa["low"] = np.min([one["tau"] for one in over], axis=0)
     rsa["high"] = np.max([one["tau"] for one in over], axis=0)
     rsa[["silhouette", "p_s"]] = apart[["silhouette", "p"]]
+    is_named = rsa["trait"].isin(NAMED)
+    rsa["p_holm"] = holm(rsa["p"].where(is_named).to_numpy(float))
+    rsa["p_s_holm"] = holm(rsa["p_s"].where(is_named).to_numpy(float))
     print(rsa.set_index(["trait", "space"]).round(4).to_string(), "\n")
-    for space, latents in draws.items():
+    return True
+
+
+def count() -> bool:
+    """Print how many kinds of patients each published space holds, of each draw."""
+    for space, latents in published()[0].items():
         for number, latent in enumerate(latents):
             table = mixtures(latent, seed=0)
             least = table.loc[table.groupby("shape")["bic"].idxmin()]
             best = table.loc[table["is_best"], "n_components"].item()
             by_shape = dict(zip(least["shape"], least["n_components"], strict=True))
-            print(f"{space}, draw {number}: {best} components; {by_shape}")
+            apart = round(table.loc[table["bic"].idxmin(), "apart"], 1)
+            print(f"{space}, draw {number}: {best}; least BIC {by_shape}, {apart} sd")
     return True
 
 
@@ -190,8 +205,10 @@ def main() -> int:
     passed = "speed" not in given.only or speed(given.permutations)
     if "kinds" in given.only:
         kinds(given.seeds)
-    if "published" in given.only and is_there:
+    if "traits" in given.only and is_there:
         tell(given.permutations)
+    if "mixtures" in given.only and is_there:
+        count()
     return 0 if passed else 1
 
 

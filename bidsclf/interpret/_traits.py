@@ -45,10 +45,14 @@ class Trait:
         return apart if self.is_number else np.where(np.isnan(apart), apart, apart > 0)
 
     def grouped(self) -> "Trait":
-        """Return categories: as they are, or whether a number is above the median."""
-        if not self.is_number or len(np.unique(self.values[self.known])) <= 2:
+        """Return categories: as they are, or whether a number is above the median.
+
+        Where half of the people or more have the largest value, it is above.
+        """
+        found = np.unique(self.values[self.known])
+        if not self.is_number or len(found) <= 2:
             return replace(self, is_number=False)
-        above = self.values > np.nanmedian(self.values)
+        above = self.values > min(np.nanmedian(self.values), found[-2])
         return Trait(self.name, np.where(self.known, above, np.nan), is_number=False)
 
 

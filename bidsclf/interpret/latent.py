@@ -6,6 +6,7 @@ of one model for people.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ AXIS_PEOPLE = 5  # people for an axis; ours
 FEWEST = 5  # people of a component; ours
 FEWEST_DRAWN = 4  # people of a picture by UMAP; ours
 N_STARTS = 5  # of each mixture; ours
+APART = 3.5  # sd; an even line cut to pieces has them sqrt(12) = 3.46 apart; ours
 DECIMALS = 6  # of a BIC, beyond which the first of equals is the best; ours
 RIDGE = 1e-6  # share of the variance that is added to covariances; ours
 
@@ -75,7 +77,8 @@ def similarities(
         all have one value, or all lie in one place. p is (1 + permutations at least
         as far) / (1 + permutations): of a space one-sided (alike), of the row
         'salient - background' two-sided, from the middle of the null. The null of
-        that row is that the trait lies in neither space.
+        that row is that the trait lies in neither space. p_holm is never less than
+        rows / (1 + permutations): of many traits ask for many permutations.
 
     Raises
     ------
@@ -160,7 +163,8 @@ def mixtures(latent: np.ndarray, *, most: int = 10, seed: int) -> pd.DataFrame:
     no kind of people. Components have a covariance each ('full', as in the source) or
     share one ('tied'): with both, the verdict stays if the kept axes are turned or
     scaled. 'diag' and 'spherical' covariances cost less than one component that is
-    merely long, and cut it to pieces.
+    merely long, and cut it to pieces. BIC cuts what is not normal, too: kinds are
+    components of which no two are closer than 3.5 sd, as pieces of a continuum are.
 
     Parameters
     ----------
@@ -172,10 +176,11 @@ def mixtures(latent: np.ndarray, *, most: int = 10, seed: int) -> pd.DataFrame:
     Returns
     -------
     table : DataFrame
-        n_components, shape (of the covariances), n_axes, bic and is_best (the least of
-        all). Mixtures with a component of fewer than 5 people are left out, of shape
-        'full' of fewer than 2 (n_axes + 1). No row for fewer than ten people, or all
-        in one place.
+        n_components, shape (of the covariances), n_axes, bic, apart (sd between the
+        closest two components, by the mean of their covariances; NaN of one) and
+        is_best (the least bic of those whose components are kinds). Mixtures with a
+        component of fewer than 5 people are left out, of shape 'full' of fewer than
+        2 (n_axes + 1). No row for fewer than ten people, or all in one place.
 
     Raises
     ------
@@ -198,10 +203,23 @@ def mixtures(latent: np.ndarray, *, most: int = 10, seed: int) -> pd.DataFrame:
                 n_init=N_STARTS, max_iter=1000, random_state=seed,
             ).fit(wide)  # fmt: skip
             if model.weights_.min() * n_people >= fewest - ROUNDING:
-                rows.append((n, shape, n_axes, model.bic(wide)))
-    table = pd.DataFrame(rows, columns=["n_components", "shape", "n_axes", "bic"])
-    places = table["bic"].astype(float).round(DECIMALS).rank(method="first")
-    return table.assign(is_best=places == 1)
+                rows.append((n, shape, n_axes, model.bic(wide), _closest(model)))
+    names = ["n_components", "shape", "n_axes", "bic", "apart"]
+    table = pd.DataFrame(rows, columns=names)
+    rivals = table["bic"].astype(float).where(~(table["apart"] < APART))
+    return table.assign(is_best=rivals.round(DECIMALS).rank(method="first") == 1)
+
+
+def _closest(model: GaussianMixture) -> float:
+    """Return the least distance of two means in sd of their components, NaN of one."""
+    means, n_axes = model.means_, model.means_.shape[1]
+    own = np.broadcast_to(model.covariances_, (len(means), n_axes, n_axes))
+    gaps = [
+        (means[i] - means[j])
+        @ np.linalg.solve((own[i] + own[j]) / 2, means[i] - means[j])
+        for i, j in combinations(range(len(means)), 2)
+    ]
+    return float(np.sqrt(min(gaps, default=np.nan)))
 
 
 def _axes(wide: np.ndarray) -> np.ndarray:

@@ -91,6 +91,13 @@ def test_a_trait_that_is_missing_everywhere_is_not_said():
     assert not read_trait("x", pd.Series(["n/a"] * 20)).is_said
 
 
+def test_a_number_of_which_most_have_the_largest_is_split_below_it():
+    values = [4, 4, 1, np.nan, 4, 3, 4]
+    np.testing.assert_array_equal(
+        number(values).grouped().values, [1, 1, 0, np.nan, 1, 0, 1]
+    )
+
+
 # Kendall's tau against scipy
 
 
@@ -180,7 +187,7 @@ def test_tau_over_blocks_is_the_mean_weighted_by_pairs():
 
 def test_silhouette_over_blocks_is_the_mean_weighted_by_people():
     spaces, site = both(), category(np.arange(40) % 2)
-    site.values[30] = 5  # alone in the block
+    site.values[[2, 3, 30]] = 5  # the last is alone in the block
     blocks = np.repeat([0, 1], [25, 15])
     table = silhouettes(spaces, [site], n_permutations=1, seed=0, blocks=blocks)
     parts = [np.arange(25), np.setdiff1d(np.arange(25, 40), 30)]

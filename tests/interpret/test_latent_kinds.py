@@ -41,6 +41,15 @@ def bic(model, x):
     return n_weights * np.log(n) - 2 * np.log(np.sum(parts, axis=0)).sum()
 
 
+def sd_apart(model):
+    """Return the distance of two means in units of the mean covariance."""
+    covariance = np.broadcast_to(
+        model.covariances_, (2, *model.covariances_.shape[-2:])
+    )
+    whiten = np.linalg.cholesky(np.linalg.inv(covariance.mean(axis=0)))
+    return np.linalg.norm((model.means_[0] - model.means_[1]) @ whiten)
+
+
 @pytest.mark.parametrize("n_kinds", [1, 2, 3])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_kinds_are_counted_and_one_crowd_is_one(n_kinds, seed):
@@ -69,9 +78,21 @@ def test_bic_is_that_of_the_formula_on_the_principal_axes():
             reg_covar=1e-6 * x.var(), max_iter=1000,
         ).fit(x)  # fmt: skip
         assert row.bic == pytest.approx(bic(model, x), abs=1e-6)
+        if row.n_components == 2:
+            assert row.apart == pytest.approx(sd_apart(model), rel=1e-6)
     assert set(table["shape"]) == {"full", "tied"}
+    assert table["apart"].isna().tolist() == (table["n_components"] == 1).tolist()
     assert table["is_best"].sum() == 1
     assert table["bic"].idxmin() == table["is_best"].idxmax()
+
+
+def test_pieces_of_a_continuum_are_no_kinds_though_bic_asks_for_them():
+    rng = np.random.default_rng(0)
+    line = np.column_stack([rng.uniform(-9, 9, 300), rng.normal(size=(300, 2))])
+    table = mixtures(line, most=4, seed=0)
+    assert table.loc[table["bic"].idxmin(), "n_components"] > 1
+    assert table["apart"].min() < np.sqrt(12) + 0.2
+    assert best(line) == 1
 
 
 def test_one_component_is_the_same_in_both_shapes():
@@ -97,8 +118,12 @@ def test_unused_axes_change_nothing():
     np.testing.assert_allclose(two["bic"], one["bic"], atol=0.1)
 
 
+def test_there_are_five_people_to_an_axis():
+    assert mixtures(crowd(1, d=16, n=40), most=1, seed=0)["n_axes"].max() == 8
+
+
 def test_no_component_is_of_a_few_people():
-    latent = np.vstack([crowd(1, d=3, n=60), np.full((2, 3), 50.0)])
+    latent = np.vstack([crowd(1, d=3, n=60), 5 + crowd(1, d=3, n=2)])
     assert best(latent) == 1
 
 
@@ -106,7 +131,9 @@ def test_no_component_is_of_a_few_people():
 def test_too_few_people_or_all_in_one_place_have_no_mixture(latent):
     table = mixtures(latent, seed=0)
     assert len(table) == 0
-    assert list(table) == ["n_components", "shape", "n_axes", "bic", "is_best"]
+    assert list(table) == [
+        "n_components", "shape", "n_axes", "bic", "apart", "is_best",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("tell", [mixtures, planes])
