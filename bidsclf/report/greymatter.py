@@ -5,6 +5,7 @@ from typing import Any
 
 from bidsclf.interpret.latent import SALIENT
 from bidsclf.report import similarity
+from bidsclf.report.embedding import embedded
 from bidsclf.report.tables import Analysis
 
 INPUT = "graymatter"
@@ -81,6 +82,11 @@ def latents(analysis: Analysis, cite: Cite) -> Iterator[str]:
         yield (
             "A contrastive autoencoder has background latents, which everyone has, and"
             f" salient ones, which only patients have {cite('abid', 'aglinskas')}."
+        )
+    if embedded(analysis):
+        yield (
+            "They are of the first of the networks of a fit, before harmonization; it"
+            " learned from a part of the training people."
         )
     yield (
         "The final model placed the people it had learned from, which describes them"

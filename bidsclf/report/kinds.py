@@ -31,6 +31,12 @@ def best(analysis: Analysis, model: str) -> dict[str, int]:
     return {space: int(curve.idxmin()) for space, curve in curves.items()}
 
 
+def gain(analysis: Analysis, model: str, space: str) -> float:
+    """Return by how much the least BIC lies below that of one component."""
+    curve = _curves(analysis, model)[space]
+    return float(curve.get(1, np.nan) - curve.min())
+
+
 def kinds(analysis: Analysis, model: str) -> dict[str, Any] | None:
     """Return the curves of BIC; None where there is no mixture."""
     curves = _curves(analysis, model)

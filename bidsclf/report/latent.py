@@ -12,6 +12,7 @@ from bidsclf.report.attribution import at_chance
 from bidsclf.report.tables import Analysis, networks, pooled, select
 
 NAME = "latent.html"
+STRONG = 10  # of a difference of BIC (Kass & Raftery 1995)
 PARTS = {  # table -> what the page lacks without it
     "rsa": "which traits lie in the spaces",
     "silhouette": "how far groups lie apart",
@@ -130,9 +131,12 @@ def _counted(analysis: Analysis, model: str) -> Iterator[str]:
     if best[space] == 1:
         yield f"The {space} space shows one kind of patients: no sign of several."
     else:
+        gain = kinds.gain(analysis, model, space)
+        weak = f" (weak: under {STRONG})" if gain < STRONG else ""
         yield (
-            f"The {space} space is described best by {best[space]} Gaussians: a sign of"
-            " as many kinds of patients, or of one whose shape is no Gaussian."
+            f"The {space} space is described best by {best[space]} Gaussians, whose BIC"
+            f" is {gain:.1f} below that of one{weak}: a sign of as many kinds of"
+            " patients, or of one whose shape is no Gaussian."
         )
 
 

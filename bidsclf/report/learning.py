@@ -151,7 +151,8 @@ def _rising(rows: pd.DataFrame) -> Iterator[str]:
     n, lowest = len(fits), np.array([fit.idxmin() for fit in fits])
     first = sum(fit.index[0] == at for fit, at in zip(fits, lowest, strict=True))
     last = sum(fit.index[-1] == at for fit, at in zip(fits, lowest, strict=True))
-    rise = np.median([fit.iloc[-1] / fit.min() - 1 for fit in fits if fit.min() > 0])
+    rises = [fit.iloc[-1] / fit.min() - 1 for fit in fits if fit.min() > 0]
+    rise = np.median(rises or [0])  # of a loss below 0 there is no share
     if first > n / 2:
         yield (
             f"Look twice: in {first} of {n} fits the validation {words} was lowest at"

@@ -220,6 +220,20 @@ def test_networks_before_harmonization_are_said(told):
     assert "before harmonization" in text_of(told)
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_several_gaussians_are_said_with_how_much_better_they_are(told):
+    table = store.read_table(told / "mixture.tsv")
+    is_two = (table["space"] == "salient") & (table["n_components"] == 2)
+    for bic, said in ((893.0, "7.0 below that of one (weak: under 10)"),
+                      (850.0, "50.0 below that of one:")):  # fmt: skip
+        store.write_table(
+            told / "mixture.tsv", table.assign(bic=table["bic"].mask(is_two, bic))
+        )
+        [one] = spaces(read_analysis(told))
+        assert "best by 2 Gaussians" in one["answers"][3]
+        assert said in one["answers"][3]
+
+
 def test_a_damaged_image_is_named_and_the_others_drawn(told):
     path = told / latent_file("cvae", "patienttwin", sub="sub-0004")
     path.write_bytes(path.read_bytes()[:100])
