@@ -323,6 +323,23 @@ def test_batches_of_one_site_leave_nobody_out(data, y, n_pairs):
     assert times.min() >= 1
 
 
+def test_sites_that_lack_a_class_are_taken_together():
+    sites = np.array(["A"] * 4 + ["B"] * 3 + ["C"] * 2 + [np.nan], object)
+    y = np.array([0, 1, 0, 1, 1, 1, 1, 0, 0, 0])
+    drawn = batches_of(y, 4, sites)
+    assert sorted(sorted(one) for one in drawn) == [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9]]
+    partners = batches_of(y[:7], 4, sites[:7])  # of B, whose controls are A's
+    (of_b,) = (one for one in partners if 4 in one)
+    assert set(of_b[y[of_b] == 1]) == {4, 5, 6}
+    assert set(of_b[y[of_b] == 0]) == {0, 2}
+
+
+def test_who_is_paired_with_whom_is_chance():
+    y = np.repeat([0, 1], 8)
+    found = {batches_of(y, 8, seed=seed)[0].tobytes() for seed in range(9)}
+    assert len(found) == 9
+
+
 def test_a_store_is_read_a_batch_at_a_time(tmp_path):
     maps = [np.full((1, 2, 2, 2), at, np.float32) for at in range(6)]
     save_rows(tmp_path, Volumes.of(maps))
@@ -510,6 +527,15 @@ def test_maps_that_hold_nothing_are_refused(value):
         FitError, match=rf"largest value of the 8 training maps is {value}"
     ):
         made().fit(volumes, np.arange(8) % 2)
+
+
+@pytest.mark.parametrize(("pool", "start"), [(4, -4.0), (0, 0.0)])
+def test_latents_of_the_small_one_start_with_little_noise(pool, start):
+    layers = Layers(width=4, pool=pool)
+    one = Contrast(SIZE, layers, Terms(), n_background=3, n_salient=2)
+    for encoder in one.encoders():
+        assert (encoder.log_variance.bias == start).all()
+        assert (encoder.mean.bias == 0).all()
 
 
 def test_a_loss_that_is_not_finite_is_told():
