@@ -99,7 +99,9 @@ def latents(analysis: Analysis, cite: Cite) -> Iterator[str]:
         yield (
             "Gaussian mixtures of up to ten components, with covariances of their own"
             " or shared, on the principal axes with more than 5 % of the variance of"
-            f" the first, were compared by BIC {cite('fraley')}, of the final model."
+            f" the first, were compared by BIC {cite('fraley')}, of the final model;"
+            " those with two components closer than 3.5 standard deviations, as pieces"
+            " of a continuum are, did not count as kinds."
         )
     if analysis.table("plane") is not None:
         yield f"Pictures are of PCA and UMAP {cite('umap')}; nothing rests on them."

@@ -13,40 +13,42 @@ from bidsclf.report.tables import Analysis, select
 WAYS = {"PCA": ["pca_1", "pca_2"], "UMAP": ["umap_1", "umap_2"]}
 
 
-def _curves(analysis: Analysis, model: str) -> dict[str, pd.Series]:
-    """Return of each space the least BIC over shapes of each number of components."""
+def _mixtures(analysis: Analysis, model: str) -> dict[str, pd.DataFrame]:
+    """Return of each space its mixtures."""
     table = analysis.table("mixture")
     rows = pd.DataFrame() if table is None else select(table, model=model)
     if rows.empty:
         return {}
-    rows = rows.dropna(subset=["bic", "n_components"])
-    by = rows.astype({"n_components": int}).groupby(["space", "n_components"])["bic"]
-    least = by.min()
-    return {space: least[space] for space in dict.fromkeys(rows["space"])}
+    rows = rows.dropna(subset=["bic", "n_components"]).astype({"n_components": int})
+    return {str(space): own for space, own in rows.groupby("space", sort=False)}
 
 
 def best(analysis: Analysis, model: str) -> dict[str, int]:
-    """Return of each space the number of components with the least BIC."""
-    curves = _curves(analysis, model)
-    return {space: int(curve.idxmin()) for space, curve in curves.items()}
+    """Return how many kinds each space holds, as the table says."""
+    found = {}
+    for space, rows in _mixtures(analysis, model).items():
+        numbers = rows.loc[rows["is_best"] == 1, "n_components"]
+        if len(numbers):
+            found[space] = int(numbers.iloc[0])
+    return found
 
 
 def gain(analysis: Analysis, model: str, space: str) -> float:
-    """Return by how much the least BIC lies below that of one component."""
-    curve = _curves(analysis, model)[space]
-    return float(curve.get(1, np.nan) - curve.min())
+    """Return by how much the BIC of the best lies below that of one component."""
+    rows = _mixtures(analysis, model)[space]
+    one = rows.loc[rows["n_components"] == 1, "bic"].min()
+    return float(one - rows.loc[rows["is_best"] == 1, "bic"].min())
 
 
 def kinds(analysis: Analysis, model: str) -> dict[str, Any] | None:
     """Return the curves of BIC; None where there is no mixture."""
-    curves = _curves(analysis, model)
-    if not curves:
-        return None
-    drawn = {
-        space: (curve.index.to_numpy(int), curve.to_numpy(float))
-        for space, curve in curves.items()
-    }
-    return {"figure": figures.kinds(drawn), "best": best(analysis, model)}
+    found, drawn = best(analysis, model), {}
+    for space, rows in _mixtures(analysis, model).items():
+        least = rows.groupby("n_components")["bic"].min()
+        if space in found:
+            curve = least.index.to_numpy(int), least.to_numpy(float), found[space]
+            drawn[space] = curve
+    return {"figure": figures.kinds(drawn), "best": found} if drawn else None
 
 
 def planes(analysis: Analysis, model: str) -> dict[str, Any] | None:

@@ -46,7 +46,9 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "n_axes": "Principal axes that are used: those with more than 5 % of the"
             " variance of the first, at most one for five patients",
             "bic": "Bayesian information criterion; less is better",
-            "is_best": "1 for the least of the space",
+            "apart": "Standard deviations between the closest two components",
+            "is_best": "1 for the least BIC of mixtures whose components are kinds: no"
+            " two of them closer than 3.5 standard deviations",
         },
         "plane": {
             "fit": FIT,

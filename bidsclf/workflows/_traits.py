@@ -33,7 +33,7 @@ IS_ID = re.compile(r"(^|[^a-z])(id|index|key|code|number|no)s?$|[a-z]ID$")
 COLUMNS = {
     "rsa": "model fit space trait kind n tau p p_holm",
     "silhouette": "model fit space trait kind n silhouette p p_holm",
-    "mixture": "model fit space n_components shape n_axes bic is_best",
+    "mixture": "model fit space n_components shape n_axes bic apart is_best",
     "plane": f"model fit space {ID} pca_1 pca_2 umap_1 umap_2",
 }
 NUMBERED = re.compile(r"(.+)_\d{2,}")  # the columns of latents.tsv that are a space

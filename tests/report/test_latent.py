@@ -58,10 +58,12 @@ def tables_of(cohort):
     patients = people[label == "autism"].assign(fit="everyone")[
         ["model", "fit", "participant_id"]
     ]
-    bic = {"salient": [900, 930, 950], "background": [800, 700, 760]}
+    bic = {"salient": [900, 930, 950], "background": [800, 700, 650]}
+    bests = {"salient": (1, "tied"), "background": (2, "tied")}  # 3 are too close
     mixture = [
-        ("cvae", "everyone", space, n, shape, 2, value + more, 0)
+        ("cvae", "everyone", space, n, shape, 2, value + more, int(best == (n, shape)))
         for space, values in bic.items()
+        for best in [bests[space]]
         for n, value in enumerate(values, start=1)
         for shape, more in (("full", 5), ("tied", 0))
     ]
@@ -177,8 +179,17 @@ def test_a_trait_below_0_is_never_called_carried(told):
     assert similarity.carried(analysis, "cvae", "everyone", "background") == ["site"]
 
 
-def test_the_least_bic_over_shapes_says_how_many_kinds(told):
-    assert kinds.best(read_analysis(told), "cvae") == {"salient": 1, "background": 2}
+def test_the_table_says_which_is_best_and_the_curve_is_the_least_of_shapes(
+    told, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(figures, "kinds", lambda *given: drawn.append(given) or "")
+    analysis = read_analysis(told)
+    assert kinds.kinds(analysis, "cvae")["best"] == {"salient": 1, "background": 2}
+    assert kinds.gain(analysis, "cvae", "background") == 100
+    [(curves,)] = drawn
+    number, bic, best = curves["background"]
+    assert (number.tolist(), bic.tolist(), best) == ([1, 2, 3], [800, 700, 650], 2)
 
 
 def test_pictures_have_the_colour_of_the_person(told, monkeypatch):
@@ -223,7 +234,12 @@ def test_networks_before_harmonization_are_said(told):
 @pytest.mark.usefixtures("undrawn")
 def test_several_gaussians_are_said_with_how_much_better_they_are(told):
     table = store.read_table(told / "mixture.tsv")
-    is_two = (table["space"] == "salient") & (table["n_components"] == 2)
+    is_salient = table["space"] == "salient"
+    is_two = is_salient & (table["n_components"] == 2)
+    is_best = table["is_best"].mask(
+        is_salient, (table["n_components"] == 2).astype(int)
+    )
+    table = table.assign(is_best=is_best)
     for bic, said in ((893.0, "7.0 below that of one (weak: under 10)"),
                       (850.0, "50.0 below that of one:")):  # fmt: skip
         store.write_table(

@@ -72,24 +72,26 @@ def _dots(axes: Axes, dots: Sequence[Dot], place: Mapping[str, int]) -> None:
     axes.xaxis.get_major_locator().set_params(nbins=5)
 
 
-def kinds(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+def kinds(curves: Mapping[str, tuple[np.ndarray, np.ndarray, int]]) -> str:
     """Draw BIC above its least against the number of kinds, a panel a space.
 
     Parameters
     ----------
-    curves : {space: (components, BIC)}
-        Both of shape (n,): the least BIC over shapes of each number.
+    curves : {space: (components, BIC, best)}
+        The first two of shape (n,): the least BIC over shapes of each number.
     """
     with mpl.rc_context(STYLE):
         figure, first = axes_of(3.3 * len(curves) + 0.4, 2.5)
         figure.delaxes(first)
         grid = figure.subplots(1, len(curves), squeeze=False)[0]
-        for axes, (space, (number, bic)) in zip(grid, curves.items(), strict=True):
-            ink, best = INKS.get(space, GREY), int(np.argmin(bic))
-            axes.plot(number, bic - bic.min(), "o-", color=ink, markersize=4)
-            axes.plot(number[best], 0, "o", color=ink, markersize=11,
+        for axes, (space, (number, bic, best)) in zip(
+            grid, curves.items(), strict=True
+        ):
+            ink, above = INKS.get(space, GREY), bic - bic.min()
+            axes.plot(number, above, "o-", color=ink, markersize=4)
+            axes.plot(best, above[number == best][0], "o", color=ink, markersize=11,
                       markerfacecolor="none", markeredgewidth=1.8)  # fmt: skip
-            axes.set(title=f"{space}: {number[best]} is best", xlabel="components")
+            axes.set(title=f"{space}: {best} is best", xlabel="components")
             axes.set_xticks(number)
         grid[0].set_ylabel("BIC above the least")
         return svg(figure, "BIC of Gaussian mixtures by their number of components")
