@@ -4,8 +4,9 @@ A map is nilearn's grey-matter template times the exponential of smooth patterns
 are sums of bumps at named places, and of fine noise. Traits that everyone has move some
 of these places, so does the site, and every person differs at all of them. Patients
 alone also have a pattern that grows with their severity and, where kinds are planted,
-the pattern of their kind. The patterns of patients overlap those of age and of
-individual variation. Places and strengths are ours.
+the pattern of their kind. Severity acts where age and, less, IQ and sex act too and
+where all differ, but not where sites do: a contrastive autoencoder, which finds the
+place of severity, would else tell sites by it. Places and strengths are ours.
 """
 
 from dataclasses import dataclass
@@ -49,6 +50,14 @@ KINDS = (
     {"parietal": -0.24, "precuneus": -0.16},
     {"occipital": -0.24, "cerebellum": -0.16},
     {"motor": -0.24, "frontal": -0.16},
+)
+SITE_PLACES = (
+    "temporal",
+    "motor",
+    "parietal",
+    "precuneus",
+    "occipital",
+    "cerebellum",
 )
 SITE, PERSON, WHOLE = 0.035, 0.04, 0.04  # standard deviations of such logs
 NOISE, NOISE_FWHM_MM = 0.10, 6.0
@@ -127,7 +136,9 @@ def people(config: StudyConfig) -> pd.DataFrame:
 def site_patterns(config: StudyConfig) -> np.ndarray:
     """Return the log of each site's factor at each place, (n_sites, n_places)."""
     rng = np.random.default_rng([config.seed, 7])
-    return config.site_effect * SITE * rng.normal(size=(config.n_sites, len(PLACES_MM)))
+    drawn = rng.normal(size=(config.n_sites, len(PLACES_MM)))
+    is_moved = np.isin(list(PLACES_MM), SITE_PLACES)
+    return np.asarray(config.site_effect * SITE * drawn * is_moved)
 
 
 def pattern_of(person: pd.Series, config: StudyConfig) -> np.ndarray:
