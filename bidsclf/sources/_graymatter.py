@@ -1,12 +1,12 @@
 """Grey-matter maps of people: what all share in, and what patients alone have.
 
 A map is nilearn's grey-matter template times the exponential of smooth patterns, which
-are sums of bumps at named places, and of fine noise. Traits that everyone has move some
-of these places, so does the site, and every person differs at all of them. Patients
-alone also have a pattern that grows with their severity and, where kinds are planted,
-the pattern of their kind. Severity acts where age and, less, IQ and sex act too and
-where all differ, but not where sites do: a contrastive autoencoder, which finds the
-place of severity, would else tell sites by it. Places and strengths are ours.
+are sums of bumps at named places, and of fine noise. Traits that all have move some of
+these places, so does the site, and people differ at each of them. Patients alone also
+have a pattern that grows with their severity and, where kinds are planted, the pattern
+of their kind. These have places of their own, since what varies in everyone is not
+patients' own; the bumps are wide, so that they overlap those of age, IQ and site.
+Places and strengths are ours.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,10 @@ PLACES_MM = {  # MNI; each is on both sides
     "precuneus": (6.0, -62.0, 40.0),
     "occipital": (16.0, -88.0, 4.0),
     "cerebellum": (26.0, -66.0, -38.0),
+    "thalamus": (10.0, -20.0, 8.0),
+    "pole": (42.0, 14.0, -34.0),
+    "fusiform": (34.0, -42.0, -20.0),
+    "supplementary": (6.0, -4.0, 64.0),
 }
 FWHM_MM = 40.0  # of a bump
 SHARE = 0.8  # of the template: most maps then stay below 1 without being cut
@@ -41,25 +45,22 @@ SHARED = {  # log of the factor at each place, a unit of the trait
     "iq": {"parietal": 0.06, "precuneus": 0.05, "frontal": 0.04},
 }
 UNITS = {"age": (31.5, 8.0), "iq": (100.0, 15.0), "severity": (40.0, 10.0)}
-SEVERITY = {"striatum": -0.10, "cingulate": -0.09, "frontal": -0.04}
+SEVERITY = {"striatum": -0.10, "cingulate": -0.10}
 PATIENTS = (
     2.0  # mean severity of patients, in its units, above where nothing is planted
 )
 KINDS = (
-    {"temporal": -0.24, "amygdala": -0.16},
-    {"parietal": -0.24, "precuneus": -0.16},
-    {"occipital": -0.24, "cerebellum": -0.16},
-    {"motor": -0.24, "frontal": -0.16},
+    {"thalamus": -0.40},
+    {"pole": -0.40},
+    {"fusiform": -0.40},
+    {"supplementary": -0.40},
 )
-SITE_PLACES = (
-    "temporal",
-    "motor",
-    "parietal",
-    "precuneus",
-    "occipital",
-    "cerebellum",
+EVERYONE = tuple(  # places where sites and people differ
+    place
+    for place in PLACES_MM
+    if not any(place in pattern for pattern in (SEVERITY, *KINDS))
 )
-SITE, PERSON, WHOLE = 0.035, 0.04, 0.04  # standard deviations of such logs
+SITE, PERSON, WHOLE = 0.07, 0.04, 0.04  # standard deviations of such logs
 NOISE, NOISE_FWHM_MM = 0.10, 6.0
 
 
@@ -108,7 +109,11 @@ def load_greymatter(resolution_mm: int) -> GreyMatter:
 def people(config: StudyConfig) -> pd.DataFrame:
     """Return the participants, with what moves their maps.
 
-    Severity is drawn without a look at site, age, sex and IQ, as is the kind.
+    Severity and kind are unrelated to what all share, in these very people, so that
+    what an analysis finds of site or IQ in patients' own part is its own doing:
+    severity is taken without its regression on site, age, sex and IQ (where there are
+    more than twice as many patients as these have columns), and kinds are dealt among
+    patients who are next to each other by site and IQ.
 
     Returns
     -------
@@ -120,24 +125,42 @@ def people(config: StudyConfig) -> pd.DataFrame:
     found = _study.people(config)
     is_patient = (found["diagnosis"] == "patient").to_numpy()
     iq, severity = rng.normal(size=(2, len(found)))
-    kinds = rng.permutation(np.arange(is_patient.sum()) % config.n_subtypes) + 1.0
-    subtype = np.full(len(found), np.nan)
-    subtype[is_patient] = kinds
-    mean, sd = UNITS["severity"]
-    severe = mean + sd * (PATIENTS + severity.clip(-2.5, 2.5))
     mean, sd = UNITS["iq"]
-    return found.assign(
-        iq=(mean + sd * iq.clip(-3, 3)).round(),
-        severity=np.where(is_patient, severe.round(1), np.nan),
-        subtype=subtype,
-    )
+    found["iq"] = (mean + sd * iq.clip(-3, 3)).round()
+    patients = found[is_patient]
+    mean, sd = UNITS["severity"]
+    severe = _apart(severity[is_patient], patients).clip(-2.5, 2.5)
+    told = {
+        "severity": (mean + sd * (PATIENTS + severe)).round(1),
+        "subtype": _dealt(patients, config.n_subtypes, rng) + 1.0,
+    }
+    return found.join(pd.DataFrame(told, index=patients.index))
+
+
+def _apart(drawn: np.ndarray, people: pd.DataFrame) -> np.ndarray:
+    """Return what regression on site, age, sex and IQ leaves, with variance 1."""
+    shared = pd.get_dummies(people[["site", "sex", "age", "iq"]], dtype=float)
+    design = np.column_stack([np.ones(len(people)), shared - shared.mean()])
+    if len(people) <= 2 * design.shape[1]:
+        return drawn
+    left = drawn - design @ np.linalg.lstsq(design, drawn, rcond=None)[0]
+    return np.asarray(left / left.std())
+
+
+def _dealt(people: pd.DataFrame, n_kinds: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a kind from 0 for each, dealt among neighbours by site and IQ."""
+    order = np.lexsort((people["iq"], people["site"]))
+    rounds = [rng.permutation(n_kinds) for _ in range(-(-len(people) // n_kinds))]
+    kinds = np.empty(len(people), int)
+    kinds[order] = np.concatenate(rounds)[: len(people)]
+    return kinds
 
 
 def site_patterns(config: StudyConfig) -> np.ndarray:
     """Return the log of each site's factor at each place, (n_sites, n_places)."""
     rng = np.random.default_rng([config.seed, 7])
     drawn = rng.normal(size=(config.n_sites, len(PLACES_MM)))
-    is_moved = np.isin(list(PLACES_MM), SITE_PLACES)
+    is_moved = np.isin(list(PLACES_MM), EVERYONE)
     return np.asarray(config.site_effect * SITE * drawn * is_moved)
 
 
@@ -190,7 +213,8 @@ def draw_map(
     volume : float32 array of shape (X, Y, Z)
         Probability of grey matter, in [0, 1].
     """
-    own = PERSON * rng.normal(size=len(pattern))
+    is_moved = np.isin(list(PLACES_MM), EVERYONE)
+    own = PERSON * rng.normal(size=len(pattern)) * is_moved
     field = np.tensordot(pattern + own, brain.bumps, 1)
     field += WHOLE * rng.normal()
     field += NOISE * _smooth(brain, rng)

@@ -197,10 +197,10 @@ def test_another_seed_gives_other_people_and_other_sites():
     one, another = _graymatter.people(CONFIG), _graymatter.people(other)
     assert (one["severity"].dropna() != another["severity"].dropna()).mean() > 0.9
     sites, others = (_graymatter.site_patterns(study) for study in (CONFIG, other))
-    is_moved = np.isin(list(_graymatter.PLACES_MM), _graymatter.SITE_PLACES)
+    is_moved = np.isin(list(_graymatter.PLACES_MM), _graymatter.EVERYONE)
     assert (sites != others)[:, is_moved].all()
     assert not sites[:, ~is_moved].any()
-    assert not set(_graymatter.SEVERITY) & set(_graymatter.SITE_PLACES)
+    assert not set(_graymatter.SEVERITY) & set(_graymatter.EVERYONE)
 
 
 def test_other_kinds_of_studies_do_not_name_subtypes():
