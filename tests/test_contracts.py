@@ -40,6 +40,7 @@ SETTINGS = {  # small, so that the suite stays fast
     "cnn4d": IMAGES | {"n_steps": 5},
     "cnnlstm": IMAGES | {"n_hidden": 8, "stride": 2},
     "cvae": MAPS | {"n_background": 4, "n_salient": 4},
+    "cvae-published": MAPS | {"n_background": 4, "n_salient": 4},
     "vae": MAPS | {"n_latent": 8},
 }
 SETTINGS |= {f"lstm-{kind}": WINDOWED for kind in ("s", "d", "h", "dg")}

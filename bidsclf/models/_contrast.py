@@ -8,12 +8,17 @@ from torch import Tensor, nn
 from bidsclf.errors import ConfigError
 from bidsclf.models._blocks import check_counts
 from bidsclf.models._codec import Decoder, Encoder, Layers
-from bidsclf.models._correlation import CORRELATIONS, PUBLISHED, Correlation
+from bidsclf.models._correlation import DISCRIMINATORS, Correlation
+from bidsclf.models._independence import dependence, discrepancy
 from bidsclf.models._pairs import MIXED, PAIRINGS, Batch, Maps
 from bidsclf.models._training import Losses
 from bidsclf.models._volumes import Volumes
 
+MATCHED = "matched"
+CORRELATIONS = (MATCHED, *DISCRIMINATORS)
+APART = ("correlation", "dependence", "discrepancy")  # the terms that gamma weighs
 N_CELLS = 64**3  # the source's factor of its mean squared error, at any size (ours)
+Latents = tuple[Tensor, Tensor]
 NEAR = 1e-3  # from 0 and 1, where the log odds of the mean map end; ours
 SURE = -4.0  # log-variance that latents start with; ours
 
@@ -25,15 +30,24 @@ class Terms:
     Attributes
     ----------
     beta, gamma : float
-        Of the divergence and of the total correlation; a gamma of 0 leaves the
-        discriminator out.
-    correlation : {'published', 'adversarial'}
-        See ``Correlation``.
+        Of the divergence, and of what keeps salient and background latents apart; a
+        gamma of 0 leaves that out.
+    correlation : {'matched', 'published', 'adversarial'}
+        'matched' (ours): what salient latents of patients share with their background
+        (``dependence``), and how far the background of patients differs from that of
+        controls (``discrepancy``), of the means. The others are the total correlation
+        that a discriminator finds: see ``Correlation``. It is 0 wherever a factor goes
+        whole into either part, so that it lets what patients alone have be background;
+        the second term of 'matched' does not.
+    controls_first : float
+        Share of the epochs, in [0, 1), in which controls alone are learned from (ours):
+        what all people share is then in the background before salient latents begin.
     """
 
     beta: float = 1.0
-    gamma: float = 100.0
-    correlation: str = PUBLISHED
+    gamma: float = 200.0
+    correlation: str = MATCHED
+    controls_first: float = 0.33
 
     def __post_init__(self) -> None:
         for name in ("beta", "gamma"):
@@ -41,6 +55,10 @@ class Terms:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it takes 0 or more."
                 )
+        if not 0 <= self.controls_first < 1:
+            raise ConfigError(
+                f"controls_first is {self.controls_first}; it lies in [0, 1)."
+            )
         if self.correlation not in CORRELATIONS:
             raise ConfigError(
                 f"correlation is {self.correlation!r}; it is"
@@ -70,12 +88,18 @@ class Contrast(nn.Module):
         Of the small one (``pool`` above 0; ours): scaled training maps' mean, which the
         decoder starts from, and SD; encoders see maps without them. Its latents start
         with an SD of exp(``SURE`` / 2). Without all this latents die in the many steps
-        in which the mean map is learned (measured on simulated maps).
+        in which the mean map is learned (measured on simulated maps). And the log odds
+        that the salient latents stand for are added to those of the background: a
+        decoder of both lets one background mean one thing in patients and another in
+        controls, and what patients alone have be hidden there.
+    n_first : int64 scalar tensor
+        Steps that are left in which controls alone are learned from.
     """
 
     scale: Tensor
     centre: Tensor
     spread: Tensor
+    n_first: Tensor
     head_mean: Tensor
     head_scale: Tensor
     head_weights: Tensor
@@ -102,9 +126,11 @@ class Contrast(nn.Module):
         self.background = Encoder(size, layers, n_background)
         if n_salient:
             self.salient = Encoder(size, layers, n_salient)
-            if terms.gamma:
+            if terms.gamma and terms.correlation != MATCHED:
                 self.correlation = Correlation(n_all, terms.correlation)
-        self.decoder = Decoder(size, layers, n_all)
+        is_added = self.is_small and n_salient > 0
+        self.decoder = Decoder(size, layers, n_background if is_added else n_all)
+        self.added = Decoder(size, layers, n_salient) if is_added else None
         for one in self.parameters():  # as the source's library begins
             start = nn.init.xavier_uniform_ if one.ndim > 1 else nn.init.zeros_
             start(one)
@@ -115,6 +141,7 @@ class Contrast(nn.Module):
             "centre", torch.zeros((size,) * 3 if self.is_small else ())
         )
         self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("n_first", torch.zeros((), dtype=torch.int64))
         n, wide = n_salient or n_background, torch.float64
         for name, shape in (
             ("mean", n),
@@ -146,7 +173,9 @@ class Contrast(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return maps in the unit of the input; ``latents`` as above."""
-        return self._again(latents) * self.scale
+        parts = latents[:, : self.n_background], latents[:, self.n_background :]
+        everyone = torch.ones(len(latents), dtype=torch.bool, device=latents.device)
+        return self._again(*parts, everyone) * self.scale
 
     def forward(self, batch: Batch) -> Tensor:
         """Return logits of shape (B, 2): 0, and what the linear head says."""
@@ -157,35 +186,65 @@ class Contrast(nn.Module):
     def loss(self, batch: Batch, y: Tensor, weight: Tensor) -> Losses:
         """Return the loss; patients and controls are each a mean of their own.
 
-        A class that is not in the batch adds nothing; ``weight`` is not read.
+        In training the first ``n_first`` calls look at controls alone. A class that is
+        not in the batch adds nothing; ``weight`` is not read.
         """
+        is_first = self.training and bool(self.n_first)
+        if is_first:
+            self.n_first -= 1
+            batch, y = (batch[0][y == 0],), y[y == 0]
         x, is_patient = batch[0] / self.scale, y == 1
         seen = self._seen(batch)
         of_all = self.background(seen)
         background = of_all.draw(is_training=self.training)
-        divergence = _sum_of_means(of_all.divergence(), is_patient)
-        salient = background.new_zeros(len(x), self.n_salient)
-        if self.n_salient and is_patient.any():
+        parts = {"divergence": _sum_of_means(of_all.divergence(), is_patient)}
+        salient = background.new_zeros(int(is_patient.sum()), self.n_salient)
+        if self.n_salient:  # of nobody slopes are 0: Adam's steps after are larger
             of_patients = self.salient(seen[is_patient])
-            drawn = of_patients.draw(is_training=self.training)
-            salient = salient.index_put((is_patient,), drawn)
-            divergence = divergence + of_patients.divergence().mean()
-        again = self._again(torch.cat([background, salient], dim=1))
+            salient = of_patients.draw(is_training=self.training)
+            more = of_patients.divergence().sum() / max(len(salient), 1)
+            parts["divergence"] = parts["divergence"] + more
+            if self.terms.gamma:
+                means = of_patients.mean, of_all.mean
+                drawn = salient, background
+                parts |= self._apart(means, drawn, is_patient)
+        again = self._again(background, salient, is_patient)
         wrong = N_CELLS * (again - x).square().flatten(1).mean(dim=1)
-        parts = {
-            "reconstruction": _sum_of_means(wrong, is_patient),
-            "divergence": divergence,
-        }
-        total = parts["reconstruction"] + self.terms.beta * divergence
-        if self.n_salient and self.terms.gamma:
-            found, told = self.correlation(salient[is_patient], background[is_patient])
-            parts |= {"correlation": found, "discriminator": told}
-            total = total + self.terms.gamma * found + told
-        return Losses(total, None, parts)
+        parts["reconstruction"] = _sum_of_means(wrong, is_patient)
+        weights = {"divergence": self.terms.beta}
+        weights |= dict.fromkeys(APART, self.terms.gamma)
+        each = [weights.get(name, 1.0) * one for name, one in parts.items()]
+        return Losses(torch.stack(each).sum(), None, parts)
 
-    def start(self, largest: float, mean: Tensor, spread: float) -> None:
-        """Take the training maps' largest value, mean map and SD, in their unit."""
+    def _apart(
+        self, means: Latents, drawn: Latents, is_patient: Tensor
+    ) -> dict[str, Tensor]:
+        """Return what keeps salient latents of patients and the background apart.
+
+        Parameters
+        ----------
+        means, drawn : two tensors each
+            Salient latents of patients, and background latents of everyone.
+        is_patient : bool tensor of shape (B,)
+        """
+        if self.terms.correlation == MATCHED:
+            salient, background = means
+            own, others = background[is_patient], background[~is_patient]
+            return {
+                "dependence": dependence(salient, own),
+                "discrepancy": discrepancy(own, others),
+            }
+        salient, background = drawn
+        found, told = self.correlation(salient, background[is_patient])
+        return {"correlation": found, "discriminator": told}
+
+    def start(self, largest: float, mean: Tensor, spread: float, n_first: int) -> None:
+        """Take the training maps' largest value, mean map and SD, in their unit.
+
+        And the steps in which controls alone are learned from.
+        """
         self.scale.fill_(largest)
+        self.n_first.fill_(n_first if self.n_salient else 0)
         if self.is_small:
             self.centre.copy_(mean / largest)
             self.spread.fill_(spread / largest)
@@ -193,9 +252,18 @@ class Contrast(nn.Module):
     def _seen(self, batch: Batch) -> Tensor:
         return (batch[0] / self.scale - self.centre) / self.spread
 
-    def _again(self, latents: Tensor) -> Tensor:
-        """Return maps in (0, 1)."""
-        made = self.decoder(latents)
+    def _again(self, background: Tensor, salient: Tensor, which: Tensor) -> Tensor:
+        """Return maps in (0, 1); ``salient`` is of those rows that have any."""
+        if self.added is None:
+            every = background.new_zeros(len(background), self.n_salient)
+            every = every.index_put((which,), salient)
+            made = self.decoder(torch.cat([background, every], dim=1))
+        else:
+            made = self.decoder(background)
+            nothing = salient.new_zeros(1, self.n_salient)
+            more = self.added(torch.cat([salient, nothing]))
+            more = more[:-1] - more[-1:]
+            made = made + torch.zeros_like(made).index_put((which,), more)
         if self.is_small:
             made = made + torch.logit(self.centre, eps=NEAR)
         return torch.sigmoid(made)

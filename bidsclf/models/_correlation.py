@@ -6,7 +6,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 PUBLISHED, ADVERSARIAL = "published", "adversarial"
-CORRELATIONS = (PUBLISHED, ADVERSARIAL)
+DISCRIMINATORS = (PUBLISHED, ADVERSARIAL)
 LEAST, TIMES = 0.1, 0.85  # of the source: its discriminator's score is (D + .1) * .85
 N_UNITS = 64  # of the adversarial one; ours
 

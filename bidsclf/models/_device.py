@@ -7,8 +7,8 @@ from bidsclf.models._base import find
 def device_of(option: str, asked: str) -> str:
     """Return 'cpu' or 'cuda' for a model.
 
-    Only models that train until they stop early run on a GPU; the others are
-    done on the CPU before a GPU has woken up.
+    Only models that learn in epochs run on a GPU; the others are done on the
+    CPU before a GPU has woken up.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def device_of(option: str, asked: str) -> str:
     >>> device_of("fc-svm", "cuda"), device_of("meanmlp", "cpu")
     ('cpu', 'cpu')
     """
-    if asked == "cpu" or not find(option).needs_valid:
+    if asked == "cpu" or "n_epochs" not in find(option).settings:
         return "cpu"
     import torch
 

@@ -14,17 +14,17 @@ from bidsclf.models._base import Variant
 from bidsclf.models._checkpoint import Checkpoint
 from bidsclf.models._classifier import TorchClassifier
 from bidsclf.models._codec import Layers
-from bidsclf.models._contrast import Contrast
-from bidsclf.models._correlation import CORRELATIONS
+from bidsclf.models._contrast import CORRELATIONS, Contrast
 from bidsclf.models._head import LinearHead
 from bidsclf.models._pairs import MIXED, PAIRINGS, SAME_SITE, Paired, is_alone
 from bidsclf.models._rows import canonical_order, take
-from bidsclf.models._training import LAST, Part, Training, choices_of, settings_of
+from bidsclf.models._training import LAST, PRECISIONS, Part, Training, settings_of
 from bidsclf.models._volumes import Volumes
 
 SALIENT, BACKGROUND, LATENT = "salient", "background", "latent"
+UNUSED = ("patience", "monitor", "per_person")  # settings that change nothing here
 SAME = 1e-7  # of the largest value: an SD that is rounding; ours
-TRAINING = Training(n_epochs=100, weight_decay=0.0, monitor=LAST)
+TRAINING = Training(n_epochs=200, weight_decay=0.0, monitor=LAST)
 
 
 class ContrastClassifier(TorchClassifier):
@@ -43,11 +43,11 @@ class ContrastClassifier(TorchClassifier):
     References
     ----------
     Aglinskas, Hartshorne & Anzellotti 2022, doi:10.1126/science.abm2461, and the
-    project "CVAE-based ADHD neuroimaging analysis", which follows it. ``width=64
-    pool=0`` is their network. Departures: epochs of everyone instead of 100 batches;
-    the scale is learned from training rows, where theirs let values exceed what a
-    sigmoid gives; latents are means, not draws. The default is a small network, which
-    starts otherwise: see ``Contrast``.
+    project "CVAE-based ADHD neuroimaging analysis", which follows it:
+    ``cvae-published`` is their network and loss. Departures: epochs of everyone instead
+    of 100 batches; the scale is learned from training rows, where theirs let values
+    exceed what a sigmoid gives; latents are means, not draws. The default is a small
+    network with another loss: see ``Contrast`` and ``Terms``.
     """
 
     def __init__(
@@ -180,15 +180,18 @@ class ContrastClassifier(TorchClassifier):
                 " expected. Look at the maps of the participant level, or extract"
                 " them again."
             )
-        self.network.start(largest, torch.from_numpy(mean), spread)
+        n, share = self.training.n_epochs, self.network.terms.controls_first
+        n_first = min(round(share * n), n - 1) * self._paired(x).n_batches(y)
+        self.network.start(largest, torch.from_numpy(mean), spread, n_first)
 
     def _parts(
         self, x: Any, y: np.ndarray, valid: tuple[Any, np.ndarray] | None
     ) -> tuple[Part, Part | None]:
         train, stop = super()._parts(x, y, valid)
-        n_pairs = self.training.batch_size // 2
-        drawn = Paired(x, self.width, n_pairs, self.sites)
-        return train._replace(samples=drawn), stop
+        return train._replace(samples=self._paired(x)), stop
+
+    def _paired(self, x: Any) -> Paired:
+        return Paired(x, self.width, self.training.batch_size // 2, self.sites)
 
     def _finish(self, x: Any, y: np.ndarray) -> None:
         head = LinearHead().fit(self.embed(x), y)
@@ -228,22 +231,22 @@ class ContrastClassifier(TorchClassifier):
 
 
 def map_variant(network: Callable[..., Contrast], **own: Any) -> Variant:
-    """Return a variant; ``own`` are its settings beside the sizes of the layers."""
+    """Return a variant; ``own`` are the settings of its network.
+
+    It learns for all its epochs from everyone who is learned from: nobody is held out.
+    """
     given = asdict(Layers()) | own | {"batches": MIXED}
-    parts = ["reconstruction", "divergence"]
-    choices = {"batches": PAIRINGS}
+    choices = {"precision": PRECISIONS, "batches": PAIRINGS}
     if "correlation" in own:
-        parts += ["correlation", "discriminator"]
         choices["correlation"] = CORRELATIONS
-    known = choices_of(*parts) | choices
+    known = settings_of(TRAINING, **given)
     return Variant(
         input="graymatter",
         prepare=Volumes.of,
         make=partial(ContrastClassifier, network, TRAINING, **given),
-        needs_valid=True,
         harmonize_at="embedding",
-        settings=settings_of(TRAINING, **given),
-        choices={name: words for name, words in known.items() if name != "score"},
+        settings={k: value for k, value in known.items() if k not in UNUSED},
+        choices=choices,
         explained=("latent",),
     )
 

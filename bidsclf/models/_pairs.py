@@ -93,18 +93,23 @@ class Paired(Maps):
         y : int array of shape (n,), 0 or 1
             Holds both.
         """
-        if self.sites is None:
-            groups = [np.arange(len(y))]
-        else:
-            alone = is_alone(self.sites, y)
-            names, place = np.unique(
-                self.sites[~alone].astype(str), return_inverse=True
-            )
-            rows = np.flatnonzero(~alone)
-            groups = [rows[place == at] for at in range(len(names))]
-            groups += [np.flatnonzero(alone)] if alone.any() else []
-        batches = [batch for group in groups for batch in self._of(group, y)]
+        batches = [batch for group in self._groups(y) for batch in self._of(group, y)]
         return [batches[at] for at in torch.randperm(len(batches)).tolist()]
+
+    def n_batches(self, y: np.ndarray) -> int:
+        """Return how many batches an epoch has."""
+        largest = (np.bincount(y[group]).max() for group in self._groups(y))
+        return sum(-(-int(n) // self.n_pairs) for n in largest)
+
+    def _groups(self, y: np.ndarray) -> list[np.ndarray]:
+        """Return the rows that batches are made of, site by site or together."""
+        if self.sites is None:
+            return [np.arange(len(y))]
+        alone = is_alone(self.sites, y)
+        names, place = np.unique(self.sites[~alone].astype(str), return_inverse=True)
+        rows = np.flatnonzero(~alone)
+        groups = [rows[place == at] for at in range(len(names))]
+        return [*groups, np.flatnonzero(alone)] if alone.any() else groups
 
     def _of(self, group: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
         """Return batches of a group; a class that it lacks comes from everyone."""

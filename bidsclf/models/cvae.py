@@ -14,6 +14,16 @@ def contrast(size: int, **settings: Any) -> Contrast:
     return Contrast(size, layers, terms, **settings)
 
 
+OURS = asdict(Layers()) | asdict(Terms())
+PUBLISHED = {
+    "width": 64,
+    "pool": 0,
+    "gamma": 100.0,
+    "correlation": "published",
+    "controls_first": 0.0,
+}
+LATENTS = {"n_background": 16, "n_salient": 16}
 VARIANTS = {
-    "cvae": map_variant(contrast, n_background=16, n_salient=16, **asdict(Terms()))
+    "cvae": map_variant(contrast, **OURS | LATENTS),
+    "cvae-published": map_variant(contrast, **OURS | PUBLISHED | LATENTS),
 }

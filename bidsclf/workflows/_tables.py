@@ -68,7 +68,7 @@ def names_of(jobs: list[_jobs.Job]) -> list[str]:
         "screening": any(job.kind == "screen" for job in jobs),
         "ablation": bool(families_of(job.model for job in jobs)),
         "embedding": any(job.members for job in jobs),
-        "learning": any(find(job.model).needs_valid for job in jobs),
+        "learning": any("n_epochs" in find(job.model).settings for job in jobs),
         "attributions": bool(ways - {"volume", "latent"}),
         "maps": "volume" in ways,
         "communities": "communities" in ways,

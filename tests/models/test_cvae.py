@@ -1,11 +1,14 @@
 """Contrastive and plain autoencoders of maps, against the equations written out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from bidsclf.config import HarmonizeConfig
@@ -16,15 +19,20 @@ from bidsclf.models._base import find
 from bidsclf.models._codec import Layers, _interleaved, _pooled
 from bidsclf.models._contrast import Contrast, Terms
 from bidsclf.models._head import LinearHead
-from bidsclf.models._latents import ContrastClassifier
+from bidsclf.models._independence import dependence, discrepancy
+from bidsclf.models._latents import TRAINING, ContrastClassifier
+from bidsclf.models._loop import learn
 from bidsclf.models._pairs import Maps, Paired
 from bidsclf.models._rows import load_rows, save_rows
 from bidsclf.models._settings import read_settings
+from bidsclf.models._training import Part
 from bidsclf.models._volumes import Volumes
 
 SIZE = 8
-PUBLISHED = Layers(width=64, pool=0)
+PUBLISHED_TERMS = Terms(correlation="published", gamma=100, controls_first=0)
 SMALL = {"width": 4, "n_hidden": 16, "n_epochs": 3, "batch_size": 8}
+APART = {how: ("correlation", "discriminator") for how in ("published", "adversarial")}
+APART["matched"] = ("dependence", "discrepancy")
 LITTLE = {"cvae": SMALL | {"n_background": 3, "n_salient": 2}}
 LITTLE["vae"] = SMALL | {"n_latent": 5}
 
@@ -51,12 +59,12 @@ def study(n=24, seed=0, size=SIZE):
 
 def network(layers=None, terms=None, n_salient=2, size=SIZE):
     torch.manual_seed(3)
-    layers, terms = layers or Layers(width=4, n_hidden=8), terms or Terms()
+    layers, terms = layers or Layers(width=4, n_hidden=8), terms or PUBLISHED_TERMS
     one = Contrast(size, layers, terms, n_background=3, n_salient=n_salient)
     with torch.no_grad():
         for each in one.parameters():
             each.add_(0.1 * torch.randn_like(each))
-    one.start(2.0, torch.rand((size,) * 3), 0.5)
+    one.start(2.0, torch.rand((size,) * 3), 0.5, 0)
     return one.eval()
 
 
@@ -78,7 +86,10 @@ def swapped(salient, background):
 
 
 def parts_of(one, x, y):
-    """Return the terms of the loss, from what the layers say; numpy from there on."""
+    """Return the terms of the loss, from what the layers say; numpy from there on.
+
+    And means: the salient ones of patients, the background ones of everyone.
+    """
     scaled = x / 2.0
     seen = torch.from_numpy(scaled)
     if one.is_small:
@@ -86,8 +97,12 @@ def parts_of(one, x, y):
     z, s = one.background(seen), one.salient(seen)
     z_mean, z_log, s_mean, s_log = (t.double().numpy() for t in (*z, *s))
     told = np.where(y[:, None] == 1, s_mean, 0)
-    latents = torch.from_numpy(np.c_[z_mean, told]).float()
-    logits = one.decoder(latents).double().numpy()
+    z, told = torch.from_numpy(z_mean).float(), torch.from_numpy(told).float()
+    if one.added is None:
+        logits = one.decoder(torch.cat([z, told], dim=1)).double().numpy()
+    else:  # the salient part of a control, 0, adds nothing
+        added = one.added(told) - one.added(torch.zeros_like(told))
+        logits = (one.decoder(z) + added).double().numpy()
     if one.is_small:
         mean = np.clip(one.centre.numpy(), 1e-3, 1 - 1e-3)
         logits = logits + np.log(mean / (1 - mean))
@@ -96,7 +111,7 @@ def parts_of(one, x, y):
     return {
         "reconstruction": wrong[y == 1].mean() + wrong[y == 0].mean(),
         "divergence": kl_z[y == 1].mean() + kl_s[y == 1].mean() + kl_z[y == 0].mean(),
-    }, swapped(s_mean[y == 1], z_mean[y == 1])
+    }, (s_mean[y == 1], z_mean)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +119,15 @@ def parts_of(one, x, y):
 )
 @torch.no_grad()
 def test_the_published_loss_is_the_equations_of_its_terms(layers):
-    one = network(layers, Terms(beta=1.5, gamma=7.0))
+    one = network(layers, replace(PUBLISHED_TERMS, beta=1.5, gamma=7.0))
     rng = np.random.default_rng(0)
     x, y = (
         rng.random((9, SIZE, SIZE, SIZE), np.float32),
         np.array([1, 0, 1, 1, 0, 1, 0, 0, 1]),
     )
     found = one.loss((torch.from_numpy(x),), torch.from_numpy(y), None)
-    expected, (own, other) = parts_of(one, x, y)
+    expected, (salient, background) = parts_of(one, x, y)
+    own, other = swapped(salient, background[y == 1])
     assert len(own) == len(other) == 4  # of five patients
     layer = one.correlation.told
     weight, bias = layer.weight.numpy()[0], layer.bias.item()
@@ -126,13 +142,58 @@ def test_the_published_loss_is_the_equations_of_its_terms(layers):
     assert found.logits is None
 
 
+@pytest.mark.parametrize(
+    "layers", [Layers(width=4, n_hidden=8), Layers(width=4, pool=0)]
+)
+@torch.no_grad()
+def test_the_matched_loss_holds_patients_background_against_two(layers):
+    one = network(layers, Terms(beta=1.5, gamma=7.0))
+    rng = np.random.default_rng(0)
+    x, y = (
+        rng.random((11, SIZE, SIZE, SIZE), np.float32),
+        np.array([1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 1]),
+    )
+    found = one.loss((torch.from_numpy(x),), torch.from_numpy(y), None)
+    expected, (salient, background) = parts_of(one, x, y)
+    salient, background = torch.from_numpy(salient), torch.from_numpy(background)
+    own, others = background[y == 1], background[y == 0]
+    expected["dependence"] = dependence(salient, own).item()
+    expected["discrepancy"] = discrepancy(own, others).item()
+    parts = {name: value.item() for name, value in found.parts.items()}
+    assert parts == pytest.approx(expected, rel=1e-3)
+    total = expected["reconstruction"] + 1.5 * expected["divergence"]
+    total += 7 * (expected["dependence"] + expected["discrepancy"])
+    assert found.total.item() == pytest.approx(total, rel=1e-4)
+
+
+def test_what_keeps_latents_apart_is_of_means_and_teaches_encoders_alone():
+    one = network(terms=Terms(gamma=1.0)).train()
+    x, y = torch.rand(12, SIZE, SIZE, SIZE), torch.arange(12) % 2
+    first, again = (one.loss((x,), y, None).parts for _ in range(2))
+    assert first["reconstruction"] != again["reconstruction"]  # of draws
+    for name in ("dependence", "discrepancy"):
+        assert first[name] == again[name]
+        slopes = torch.autograd.grad(
+            first[name], list(one.parameters()), allow_unused=True, retain_graph=True
+        )
+        names = [name for name, _ in one.named_parameters()]
+        moved = {
+            each.partition(".")[0]
+            for each, slope in zip(names, slopes, strict=True)
+            if slope is not None and slope.abs().sum() > 0
+        }
+        both = {"salient", "background"}
+        assert moved == (both if name == "dependence" else {"background"})
+
+
 @torch.no_grad()
 def test_the_adversarial_terms_are_log_odds_and_a_cross_entropy():
     one = network(terms=Terms(correlation="adversarial"))
     rng = np.random.default_rng(1)
     x, y = rng.random((8, SIZE, SIZE, SIZE), np.float32), np.arange(8) % 2
     found = one.loss((torch.from_numpy(x),), torch.from_numpy(y), None).parts
-    _, pair = parts_of(one, x, y)
+    _, (salient, background) = parts_of(one, x, y)
+    pair = swapped(salient, background[y == 1])
     own, other = (
         one.correlation.told(torch.from_numpy(v).float()).double().numpy() for v in pair
     )
@@ -156,27 +217,35 @@ def test_an_adversarial_discriminator_and_the_encoders_learn_apart():
     assert all(g.abs().sum() > 0 for g in torch.autograd.grad(told, [s, z]))
 
 
+@pytest.mark.parametrize("pool", [0, 4])
+@pytest.mark.parametrize("how", APART)
 @torch.no_grad()
-def test_a_control_has_no_salient_part_whatever_the_encoder_says():
-    one = network()
+def test_a_control_has_no_salient_part_whatever_the_encoder_says(how, pool):
+    one = network(Layers(width=4, n_hidden=8, pool=pool), Terms(correlation=how))
     x, y = torch.rand(4, SIZE, SIZE, SIZE), torch.zeros(4, dtype=torch.int64)
     before = one.loss((x,), y, None)
-    for each in one.salient.parameters():
-        each.add_(1)
+    for part in (one.salient, one.added):
+        for each in () if part is None else part.parameters():
+            each.add_(1)
     after = one.loss((x,), y, None)
     assert before.total == after.total
-    assert before.parts["correlation"] == before.parts["discriminator"] == 0
+    assert all(before.parts[name] == 0 for name in APART[how])
 
 
-@pytest.mark.parametrize("how", ["published", "adversarial"])
-@pytest.mark.parametrize("labels", [[1], [0], [1, 0], [1, 1, 1, 0], [0, 0]])
-def test_batches_of_few_people_are_finite(labels, how):
+@pytest.mark.parametrize("n_first", [0, 1])
+@pytest.mark.parametrize("how", APART)
+@pytest.mark.parametrize(
+    "labels", [[1], [0], [1, 0], [1, 1, 1, 0], [0, 0], [1, 1, 1, 1, 0, 0]]
+)
+def test_batches_of_few_people_are_finite(labels, how, n_first):
     one = network(terms=Terms(correlation=how)).train()
+    one.n_first.fill_(n_first)
     x = torch.rand(len(labels), SIZE, SIZE, SIZE)
     found = one.loss((x,), torch.tensor(labels), None)
     found.total.backward()
-    assert list(found.parts)[2:] == ["correlation", "discriminator"]
+    assert list(found.parts) == ["divergence", *APART[how], "reconstruction"]
     assert all(torch.isfinite(part) for part in (found.total, *found.parts.values()))
+    assert one.n_first == 0
     slopes = [p.grad for p in one.parameters() if p.grad is not None]
     assert all(torch.isfinite(slope).all() for slope in slopes)
 
@@ -195,9 +264,11 @@ def test_in_training_latents_are_draws_with_the_said_spread():
 # the networks
 
 
-def test_the_published_width_has_the_published_weights():
+def test_the_published_one_has_the_published_weights_and_terms():
+    model = find("cvae-published").make()
     with torch.device("meta"):
-        one = Contrast(64, PUBLISHED, Terms(), n_background=16, n_salient=16)
+        one = model.make(64, **model.settings)
+    assert one.terms == PUBLISHED_TERMS
     counts = {
         name: sum(p.numel() for p in part.parameters())
         for name, part in one.named_children()
@@ -215,14 +286,44 @@ def test_the_published_width_has_the_published_weights():
     assert not one.is_small
 
 
-def test_the_published_one_is_a_word_of_the_command_line():
-    words = ["cvae:width=64", "cvae:pool=0"]
-    assert read_settings("cvae", words) == {"width": 64, "pool": 0}
-    small = made(width=64, pool=0)
-    assert (
-        small.make(SIZE, **small.settings).background.convolutions[1].out_channels
-        == 128
-    )
+def test_the_published_one_takes_words_of_the_command_line():
+    words = ["cvae-published:width=16", "cvae-published:correlation=adversarial"]
+    given = read_settings("cvae-published", words)
+    assert given == {"width": 16, "correlation": "adversarial"}
+    model = find("cvae-published").make(**given)
+    one = model.make(SIZE, **model.settings)
+    assert one.background.convolutions[1].out_channels == 32
+    assert one.correlation.is_adversarial
+
+
+@pytest.mark.parametrize("name", ["cvae", "cvae-published", "vae"])
+def test_nobody_is_held_out_and_no_setting_speaks_of_it(name):
+    variant = find(name)
+    assert not variant.needs_valid
+    assert not {"patience", "monitor", "per_person"} & set(variant.settings)
+    assert set(variant.choices) <= set(variant.settings)
+    with pytest.raises(ConfigError, match="monitor"):
+        read_settings(name, [f"{name}:monitor=loss"])
+
+
+@torch.no_grad()
+def test_salient_latents_add_log_odds_whatever_the_background():
+    one = network()
+    z, s = torch.randn(6, 3), torch.randn(6, 2)
+
+    def odds(z, s):
+        return torch.logit((one.decode(torch.cat([z, s], dim=1)) / 2).double())
+
+    nothing = torch.zeros_like(s)
+    alone = one.decoder(z) + torch.logit(one.centre, eps=1e-3)
+    torch.testing.assert_close(odds(z, nothing).float(), alone, atol=1e-4, rtol=1e-4)
+    added = odds(z, s) - odds(z, nothing)
+    assert added.abs().max() > 0.05
+    others = odds(z.flip(0), s) - odds(z.flip(0), nothing)
+    torch.testing.assert_close(added, others, atol=1e-4, rtol=1e-3)
+    source = network(Layers(width=4, pool=0))  # which joins them
+    assert source.added is None
+    assert source.decoder.hidden.in_features == 5
 
 
 @pytest.mark.parametrize("pool", [0, 1, 4])
@@ -256,7 +357,18 @@ def test_eight_channels_are_the_cells_of_each():
     ("model", "changed", "message"),
     [
         ("cvae", {"batch_size": 7}, "batch_size is 7; .*even number"),
-        ("cvae", {"correlation": "none"}, "correlation is 'none'; it is published or"),
+        (
+            "cvae",
+            {"correlation": "none"},
+            "correlation is 'none'; it is matched or pub",
+        ),
+        (
+            "cvae",
+            {"controls_first": -0.1},
+            r"controls_first is -0.1; it lies in \[0, 1",
+        ),
+        ("cvae", {"controls_first": 1}, r"controls_first is 1; it lies in \[0, 1\)"),
+        ("cvae", {"controls_first": float("nan")}, "controls_first is nan; it lies in"),
         ("cvae", {"batches": "site"}, "batches is 'site'; it is mixed or same-site"),
         ("cvae", {"gamma": float("nan")}, "gamma is nan; it takes 0 or more"),
         ("cvae", {"n_background": 0}, "n_background is 0; it takes 1 or more"),
@@ -278,6 +390,11 @@ def batches_of(y, n_pairs, sites=None, seed=0):
         return Paired(volumes, 2, n_pairs, sites).drawn(y)
 
 
+def n_batches_of(y, n_pairs, sites=None):
+    volumes = Volumes.of([np.zeros((1, 2, 2, 2), np.float32)] * len(y))
+    return Paired(volumes, 2, n_pairs, sites).n_batches(y)
+
+
 labels = st.lists(st.integers(0, 1), min_size=2, max_size=60).filter(
     lambda y: 0 < sum(y) < len(y)
 )
@@ -288,6 +405,7 @@ labels = st.lists(st.integers(0, 1), min_size=2, max_size=60).filter(
 def test_a_batch_is_of_pairs_and_an_epoch_of_everyone_of_the_larger_class(y, n_pairs):
     y = np.array(y)
     drawn = batches_of(y, n_pairs)
+    assert n_batches_of(y, n_pairs) == len(drawn)
     assert all(y[one].sum() * 2 == len(one) <= 2 * n_pairs for one in drawn)
     sizes = [len(one) for one in drawn]
     assert max(sizes) - min(sizes) <= 2
@@ -310,6 +428,7 @@ def test_batches_of_one_site_leave_nobody_out(data, y, n_pairs):
         data.draw(st.lists(named, min_size=len(y), max_size=len(y))), object
     )
     drawn = batches_of(y, n_pairs, sites)
+    assert n_batches_of(y, n_pairs, sites) == len(drawn)
     whole = {s for s in "ABC" if len(set(y[sites == s])) == 2}
     for one in drawn:
         assert y[one].sum() * 2 == len(one) <= 2 * n_pairs
@@ -439,13 +558,14 @@ def test_a_saved_model_says_the_same(learned, tmp_path):
     assert again.notes() == model.notes()
 
 
-@pytest.mark.parametrize("how", ["published", "adversarial"])
+@pytest.mark.parametrize("how", APART)
 def test_a_killed_training_goes_on_to_the_same_weights(how, tmp_path):
+    """Of three epochs, of which controls alone teach in two, it ends in the second."""
     volumes, y, _, _ = study()
     sites = np.where(np.arange(24) % 4 < 2, "A", "B").astype(object)
 
     def fitted(folder, sites=sites):
-        model = made(correlation=how, batches="same-site")
+        model = made(correlation=how, batches="same-site", controls_first=0.67)
         model.of_sites(sites)
         model.keep_in(folder)
         return model
@@ -470,7 +590,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(how, tmp_path):
     killed.make = failing
     with pytest.raises(KeyboardInterrupt):
         killed.fit(volumes, y)
-    assert (tmp_path / "b/fit.safetensors").exists()
+    kept = load_file(tmp_path / "b/fit.safetensors")
+    assert kept["weights.n_first"] == 4  # of 8, four batches an epoch
     again = fitted(tmp_path / "b").fit(volumes, y)
     assert again.history == whole.history
     np.testing.assert_array_equal(again.decide(volumes), whole.decide(volumes))
@@ -514,7 +635,8 @@ def test_maps_are_scaled_by_training_rows_alone():
 
 def test_the_published_one_takes_maps_as_they_are():
     volumes, y, _, _ = study(n=8)
-    network = made(width=4, pool=0).fit(volumes, y).network
+    small = {"width": 4, "n_epochs": 1, "batch_size": 8}
+    network = find("cvae-published").make(**small).fit(volumes, y).network
     assert network.centre.shape == ()
     assert (network.centre.item(), network.spread.item()) == (0, 1)
     assert network.scale.item() == max(one.max() for one in volumes)
@@ -532,10 +654,95 @@ def test_maps_that_hold_nothing_are_refused(value):
 @pytest.mark.parametrize(("pool", "start"), [(4, -4.0), (0, 0.0)])
 def test_latents_of_the_small_one_start_with_little_noise(pool, start):
     layers = Layers(width=4, pool=pool)
-    one = Contrast(SIZE, layers, Terms(), n_background=3, n_salient=2)
+    one = Contrast(SIZE, layers, PUBLISHED_TERMS, n_background=3, n_salient=2)
     for encoder in one.encoders():
         assert (encoder.log_variance.bias == start).all()
         assert (encoder.mean.bias == 0).all()
+
+
+def taught(maps, y, n_epochs, n_first, how="matched"):
+    """Return weights and history after some epochs, of which the first lack patients.
+
+    Sixteen people have two batches an epoch; all begin alike.
+    """
+    terms = Terms(correlation=how)
+    one = network(terms=terms)
+    one.start(2.0, torch.full((SIZE,) * 3, 0.3), 0.5, 2 * n_first)
+    part = Part(Paired(Volumes.of(list(maps)), SIZE, 4), y, np.ones(len(y)))
+    if not n_epochs:
+        return {k: v.clone() for k, v in one.state_dict().items()}, []
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        learned = learn(one, part, replace(TRAINING, n_epochs=n_epochs))
+    return {k: v.clone() for k, v in one.state_dict().items()}, learned.history
+
+
+def same(one, other):
+    """Tell of each part of the network if all its weights are the same."""
+    found = {}
+    for name in one:
+        part, is_same = name.partition(".")[0], torch.equal(one[name], other[name])
+        found[part] = found.get(part, True) and is_same
+    return found
+
+
+@pytest.mark.parametrize("how", APART)
+def test_at_first_controls_alone_teach_and_the_background_learns(how):
+    y, rng = np.arange(16) % 2, np.random.default_rng(3)
+    maps, others = (rng.random((16, 1, SIZE, SIZE, SIZE), np.float32) for _ in range(2))
+    others[y == 0] = maps[y == 0]
+    start, _ = taught(maps, y, 0, 0, how)
+    after, history = taught(maps, y, 3, 3, how)
+    moved = same(start, after)
+    assert not moved["background"]
+    assert not moved["decoder"]
+    assert moved.pop("correlation", True)
+    assert moved["salient"]
+    assert moved["added"]
+    again, told = taught(others, y, 3, 3, how)
+    assert all(same(after, again).values())
+    assert told == history
+    for name in APART[how]:
+        assert [entry["train"][name] for entry in history] == [0, 0, 0]
+    whole, later = taught(maps, y, 4, 3, how)
+    assert later[:3] == history
+    assert all(later[3]["train"][name] != 0 for name in APART[how])
+    assert not same(after, whole)["salient"]
+    assert not same(after, whole)["added"]
+    other, _ = taught(others, y, 4, 3, how)
+    assert not same(other, whole)["background"]
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "share", "n"), [(3, 0.33, 1), (3, 0.99, 2), (1, 0.9, 0), (4, 0.5, 2)]
+)
+def test_a_share_of_the_epochs_is_of_controls_and_the_last_never(n_epochs, share, n):
+    volumes, y, _, _ = study(n=16)
+    rows = np.r_[:16, np.flatnonzero(y)[:3]]  # 11 patients, 8 controls: three batches
+    seen, start = [], Contrast.start
+
+    def watched(self, *given):
+        start(self, *given)
+        seen.append(int(self.n_first))
+
+    model = made(n_epochs=n_epochs, controls_first=share)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Contrast, "start", watched)
+        model.fit(volumes[rows], y[rows])
+        made("vae").fit(volumes[rows], y[rows])
+    assert seen == [3 * n, 0]
+    told = [entry["train"]["dependence"] for entry in model.history]
+    assert [value == 0 for value in told] == [True] * n + [False] * (n_epochs - n)
+    assert model.network.n_first == 0
+
+
+def test_people_who_are_only_looked_at_do_not_count_as_a_step():
+    one = network()
+    one.n_first.fill_(2)
+    x, y = torch.rand(8, SIZE, SIZE, SIZE), torch.arange(8) % 2
+    parts = one.eval().loss((x,), y, None).parts
+    assert one.n_first == 2
+    assert parts["discriminator"] != 0
 
 
 def test_a_loss_that_is_not_finite_is_told():
