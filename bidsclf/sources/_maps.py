@@ -60,6 +60,7 @@ def truth(config: StudyConfig) -> dict[str, Any]:
         },
         "own_sd_of_log": {
             "each_place": graymatter.PERSON,
+            "places": list(graymatter.EVERYONE),
             "everywhere": graymatter.WHOLE,
             "noise": graymatter.NOISE,
             "noise_fwhm_mm": graymatter.NOISE_FWHM_MM,

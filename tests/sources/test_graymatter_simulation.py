@@ -181,6 +181,31 @@ def test_severity_and_kind_are_independent_of_what_all_share():
     assert people["severity"].std() == pytest.approx(10, abs=0.5)
 
 
+def test_severity_and_kind_are_unrelated_to_what_these_very_people_share():
+    """Not only on average: few people would else have traits that go together."""
+    for seed in range(5):
+        config = replace(CONFIG, n_subjects=200, n_subtypes=3, seed=seed)
+        people = _graymatter.people(config).query("diagnosis == 'patient'")
+        shared = pd.get_dummies(people[["age", "iq", "sex", "site"]], dtype=float)
+        found = [np.corrcoef(people["severity"], one)[0, 1] for one in shared.T.values]
+        assert np.abs(found).max() < 0.03  # what cutting off far values leaves
+        counts = people.groupby(["site", "subtype"]).size().unstack()
+        assert (counts.max(axis=1) - counts.min(axis=1) <= 2).all()
+        assert np.ptp(people.groupby("subtype")["iq"].mean()) < 3
+
+
+def test_people_and_sites_differ_where_patients_own_patterns_are_not():
+    """But the bumps are wide: none of these patterns is alone in its place."""
+    own = {place for one in (*_graymatter.KINDS, _graymatter.SEVERITY) for place in one}
+    truth = _maps.truth(CONFIG)
+    assert set(truth["own_sd_of_log"]["places"]) == set(truth["places_mm"]) - own
+    severity = planted(_graymatter.SEVERITY, truth)
+    for pattern in _graymatter.SHARED.values():
+        shared = planted(pattern, truth)
+        both = np.abs(shared * severity).sum()
+        assert both > 0.05 * np.sqrt((shared**2).sum() * (severity**2).sum())
+
+
 def test_a_study_that_was_interrupted_goes_on(study, tmp_path):
     other = simulated(tmp_path / "other", "--n-subtypes=2")
     for path in (other / FMRIPREP / "sub-003").rglob("*.nii.gz"):
