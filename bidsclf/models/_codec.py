@@ -61,6 +61,14 @@ class Normal(NamedTuple):
         noise = torch.randn_like(self.mean)
         return self.mean + torch.exp(0.5 * self.log_variance) * noise
 
+    def standard(self) -> Tensor:
+        """Return means in units of each axis' SD, the mean over people.
+
+        An axis thus counts by how much it tells, whatever its scale; no gradient goes
+        through the units.
+        """
+        return self.mean / (0.5 * self.log_variance).exp().mean(dim=0).detach()
+
     def divergence(self) -> Tensor:
         """Return the KL divergence from a standard normal, of shape (B,)."""
         one = 1 + self.log_variance - self.mean**2 - self.log_variance.exp()

@@ -35,10 +35,11 @@ class Terms:
     correlation : {'matched', 'published', 'adversarial'}
         'matched' (ours): what salient latents of patients share with their background
         (``dependence``), and how far the background of patients differs from that of
-        controls (``discrepancy``), of the means. The others are the total correlation
-        that a discriminator finds: see ``Correlation``. It is 0 wherever a factor goes
-        whole into either part, so that it lets what patients alone have be background;
-        the second term of 'matched' does not.
+        controls (``discrepancy``), of the means in units of how sure they are, so that
+        nothing hides on a small scale. The others are the total correlation that a
+        discriminator finds: see ``Correlation``. It is 0 wherever a factor goes whole
+        into either part, so that it lets what patients alone have be background; the
+        second term of 'matched' does not.
     controls_first : float
         Share of the epochs, in [0, 1), in which controls alone are learned from (ours):
         what all people share is then in the background before salient latents begin.
@@ -205,7 +206,7 @@ class Contrast(nn.Module):
             more = of_patients.divergence().sum() / max(len(salient), 1)
             parts["divergence"] = parts["divergence"] + more
             if self.terms.gamma:
-                means = of_patients.mean, of_all.mean
+                means = of_patients.standard(), of_all.standard()
                 drawn = salient, background
                 parts |= self._apart(means, drawn, is_patient)
         again = self._again(background, salient, is_patient)
@@ -223,7 +224,7 @@ class Contrast(nn.Module):
 
         Parameters
         ----------
-        means, drawn : two tensors each
+        means, drawn : two tensors each, the former in units of how sure they are
             Salient latents of patients, and background latents of everyone.
         is_patient : bool tensor of shape (B,)
         """

@@ -119,7 +119,7 @@ def parts_of(one, x, y):
 )
 @torch.no_grad()
 def test_the_published_loss_is_the_equations_of_its_terms(layers):
-    one = network(layers, replace(PUBLISHED_TERMS, beta=1.5, gamma=7.0))
+    one = network(layers, replace(PUBLISHED_TERMS, beta=1500, gamma=7e4))
     rng = np.random.default_rng(0)
     x, y = (
         rng.random((9, SIZE, SIZE, SIZE), np.float32),
@@ -136,8 +136,8 @@ def test_the_published_loss_is_the_equations_of_its_terms(layers):
     expected["discriminator"] = (-np.log(q) - np.log(1 - q_bar)).mean()
     parts = {name: value.item() for name, value in found.parts.items()}
     assert parts == pytest.approx(expected, rel=1e-4)
-    total = expected["reconstruction"] + 1.5 * expected["divergence"]
-    total += 7 * expected["correlation"] + expected["discriminator"]
+    total = expected["reconstruction"] + 1500 * expected["divergence"]
+    total += 7e4 * expected["correlation"] + expected["discriminator"]
     assert found.total.item() == pytest.approx(total, rel=1e-4)
     assert found.logits is None
 
@@ -147,7 +147,7 @@ def test_the_published_loss_is_the_equations_of_its_terms(layers):
 )
 @torch.no_grad()
 def test_the_matched_loss_holds_patients_background_against_two(layers):
-    one = network(layers, Terms(beta=1.5, gamma=7.0))
+    one = network(layers, Terms(beta=1500, gamma=7e4))
     rng = np.random.default_rng(0)
     x, y = (
         rng.random((11, SIZE, SIZE, SIZE), np.float32),
@@ -155,14 +155,22 @@ def test_the_matched_loss_holds_patients_background_against_two(layers):
     )
     found = one.loss((torch.from_numpy(x),), torch.from_numpy(y), None)
     expected, (salient, background) = parts_of(one, x, y)
-    salient, background = torch.from_numpy(salient), torch.from_numpy(background)
+    seen = torch.from_numpy(x / 2.0)
+    if one.is_small:
+        seen = (seen - one.centre) / one.spread
+    units = [
+        np.exp(0.5 * said.log_variance.double().numpy()).mean(axis=0)
+        for said in (one.salient(seen[y == 1]), one.background(seen))
+    ]
+    salient = torch.from_numpy(salient / units[0])
+    background = torch.from_numpy(background / units[1])
     own, others = background[y == 1], background[y == 0]
     expected["dependence"] = dependence(salient, own).item()
     expected["discrepancy"] = discrepancy(own, others).item()
     parts = {name: value.item() for name, value in found.parts.items()}
     assert parts == pytest.approx(expected, rel=1e-3)
-    total = expected["reconstruction"] + 1.5 * expected["divergence"]
-    total += 7 * (expected["dependence"] + expected["discrepancy"])
+    total = expected["reconstruction"] + 1500 * expected["divergence"]
+    total += 7e4 * (expected["dependence"] + expected["discrepancy"])
     assert found.total.item() == pytest.approx(total, rel=1e-4)
 
 
