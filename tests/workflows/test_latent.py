@@ -27,7 +27,7 @@ SIZE, N = 8, 48
 AFFINE = np.diag([24.0, 24.0, 24.0, 1.0])
 AFFINE[:3, 3] = [-84, -101, -79]
 BOX = np.array([[-96, -113, -91], [96, 79, 101]])
-SMALL = ("n_epochs=3", "width=8", "pool=0", "n_hidden=16", "batch_size=8")
+SMALL = ("n_epochs=3", "width=8", "n_hidden=16", "batch_size=8")
 
 
 def write_study(out: Path) -> pd.DataFrame:
