@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from bidsclf.errors import ConfigError
 from bidsclf.models._blocks import check_counts
-from bidsclf.models._codec import Decoder, Encoder, Layers
+from bidsclf.models._codec import Decoder, Encoder, Layers, Normal
 from bidsclf.models._correlation import DISCRIMINATORS, Correlation
 from bidsclf.models._independence import dependence, discrepancy
-from bidsclf.models._pairs import MIXED, PAIRINGS, Batch, Maps
+from bidsclf.models._pairs import MIXED, PAIRINGS, Batch, Maps, is_first
 from bidsclf.models._training import Losses
 from bidsclf.models._volumes import Volumes
 
@@ -18,7 +18,6 @@ MATCHED = "matched"
 CORRELATIONS = (MATCHED, *DISCRIMINATORS)
 APART = ("correlation", "dependence", "discrepancy")  # the terms that gamma weighs
 N_CELLS = 64**3  # the source's factor of its mean squared error, at any size (ours)
-Latents = tuple[Tensor, Tensor]
 NEAR = 1e-3  # from 0 and 1, where the log odds of the mean map end; ours
 SURE = -4.0  # log-variance that latents start with; ours
 
@@ -190,10 +189,9 @@ class Contrast(nn.Module):
         In training the first ``n_first`` calls look at controls alone. A class that is
         not in the batch adds nothing; ``weight`` is not read.
         """
-        is_first = self.training and bool(self.n_first)
-        if is_first:
+        if self.training and bool(self.n_first):
             self.n_first -= 1
-            batch, y = (batch[0][y == 0],), y[y == 0]
+            batch, y = tuple(one[y == 0] for one in batch), y[y == 0]
         x, is_patient = batch[0] / self.scale, y == 1
         seen = self._seen(batch)
         of_all = self.background(seen)
@@ -206,9 +204,11 @@ class Contrast(nn.Module):
             more = of_patients.divergence().sum() / max(len(salient), 1)
             parts["divergence"] = parts["divergence"] + more
             if self.terms.gamma:
-                means = of_patients.standard(), of_all.standard()
-                drawn = salient, background
-                parts |= self._apart(means, drawn, is_patient)
+                parts |= (
+                    self._matched(of_patients, of_all, is_patient, is_first(batch))
+                    if self.terms.correlation == MATCHED
+                    else self._told(salient, background[is_patient])
+                )
         again = self._again(background, salient, is_patient)
         wrong = N_CELLS * (again - x).square().flatten(1).mean(dim=1)
         parts["reconstruction"] = _sum_of_means(wrong, is_patient)
@@ -217,26 +217,29 @@ class Contrast(nn.Module):
         each = [weights.get(name, 1.0) * one for name, one in parts.items()]
         return Losses(torch.stack(each).sum(), None, parts)
 
-    def _apart(
-        self, means: Latents, drawn: Latents, is_patient: Tensor
+    def _matched(
+        self, of_patients: Normal, of_all: Normal, is_patient: Tensor, once: Tensor
     ) -> dict[str, Tensor]:
         """Return what keeps salient latents of patients and the background apart.
 
         Parameters
         ----------
-        means, drawn : two tensors each, the former in units of how sure they are
+        of_patients, of_all : Normal
             Salient latents of patients, and background latents of everyone.
-        is_patient : bool tensor of shape (B,)
+        is_patient, once : bool tensors of shape (B,)
+            Who is in a batch twice would go together with themselves: they count once.
         """
-        if self.terms.correlation == MATCHED:
-            salient, background = means
-            own, others = background[is_patient], background[~is_patient]
-            return {
-                "dependence": dependence(salient, own),
-                "discrepancy": discrepancy(own, others),
-            }
-        salient, background = drawn
-        found, told = self.correlation(salient, background[is_patient])
+        salient = of_patients.standard()[once[is_patient]]
+        background = of_all.standard()
+        own, others = background[is_patient & once], background[~is_patient & once]
+        return {
+            "dependence": dependence(salient, own),
+            "discrepancy": discrepancy(own, others),
+        }
+
+    def _told(self, salient: Tensor, background: Tensor) -> dict[str, Tensor]:
+        """Return what a discriminator says of latents of patients."""
+        found, told = self.correlation(salient, background)
         return {"correlation": found, "discriminator": told}
 
     def start(self, largest: float, mean: Tensor, spread: float, n_first: int) -> None:

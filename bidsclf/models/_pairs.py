@@ -12,7 +12,7 @@ from bidsclf.models._volumes import Volumes
 
 MIXED, SAME_SITE = "mixed", "same-site"
 PAIRINGS = (MIXED, SAME_SITE)
-Batch = tuple[Tensor]
+Batch = tuple[Tensor, ...]  # maps, and the row of each where one may come twice
 
 
 class Maps:
@@ -81,6 +81,10 @@ class Paired(Maps):
         super().__init__(volumes, size)
         self.n_pairs, self.sites = n_pairs, sites
 
+    def batch(self, which: np.ndarray) -> Batch:
+        """Read the maps of B rows, and tell which they are, int64 of shape (B,)."""
+        return (*super().batch(which), torch.from_numpy(np.asarray(which, np.int64)))
+
     def drawn(self, y: np.ndarray) -> list[np.ndarray]:
         """Return the rows of each batch of an epoch, in random order.
 
@@ -122,6 +126,21 @@ class Paired(Maps):
         n_batches = -(-n // self.n_pairs)
         sides = [np.array_split(_cycled(one, n), n_batches) for one in pools]
         return (np.concatenate(pair) for pair in zip(*sides, strict=True))
+
+
+def is_first(batch: Batch) -> Tensor:
+    """Tell whose map is not in the batch before, bool of shape (B,).
+
+    Examples
+    --------
+    >>> is_first((torch.zeros(4, 2, 2, 2), torch.tensor([5, 3, 5, 5])))
+    tensor([ True,  True, False, False])
+    """
+    maps, *rows = batch
+    if not rows:
+        return torch.ones(len(maps), dtype=torch.bool, device=maps.device)
+    is_same = rows[0][:, None] == rows[0][None]
+    return ~is_same.tril(diagonal=-1).any(dim=1)
 
 
 def is_alone(sites: np.ndarray, y: np.ndarray) -> np.ndarray:

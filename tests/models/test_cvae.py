@@ -148,6 +148,7 @@ def test_the_published_loss_is_the_equations_of_its_terms(layers):
 @torch.no_grad()
 def test_the_matched_loss_holds_patients_background_against_two(layers):
     one = network(layers, Terms(beta=1500, gamma=7e4))
+    assert not hasattr(one, "correlation")  # no discriminator
     rng = np.random.default_rng(0)
     x, y = (
         rng.random((11, SIZE, SIZE, SIZE), np.float32),
@@ -185,13 +186,39 @@ def test_what_keeps_latents_apart_is_of_means_and_teaches_encoders_alone():
             first[name], list(one.parameters()), allow_unused=True, retain_graph=True
         )
         names = [name for name, _ in one.named_parameters()]
-        moved = {
-            each.partition(".")[0]
+        which = [
+            each
             for each, slope in zip(names, slopes, strict=True)
             if slope is not None and slope.abs().sum() > 0
-        }
+        ]
+        assert not any("log_variance" in each for each in which)  # units stay
+        moved = {each.partition(".")[0] for each in which}
         both = {"salient", "background"}
         assert moved == (both if name == "dependence" else {"background"})
+
+
+@torch.no_grad()
+def test_people_who_come_twice_do_not_go_together_with_themselves():
+    one = network(terms=Terms())
+    maps, y = torch.rand(10, SIZE, SIZE, SIZE), torch.arange(10) % 2
+    rows = torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 3, 3, 6, 2])
+    told = one.loss((maps, rows[:10]), y, None).parts
+    again = one.loss((maps[rows], rows), y[rows], None).parts
+    blind = one.loss((maps[rows],), y[rows], None).parts
+    units = {"rel": 0.1}  # SDs are means over all who are in the batch
+    for name in APART["matched"]:
+        assert again[name].item() == pytest.approx(told[name].item(), **units)
+        assert abs(blind[name] - again[name]) > 0.02
+    assert blind["dependence"] > again["dependence"]
+    assert again["reconstruction"] == blind["reconstruction"]
+
+
+def test_a_batch_of_pairs_tells_its_rows_and_batches_that_are_looked_at_do_not():
+    volumes = Volumes.of([np.full((1, 2, 2, 2), at, np.float32) for at in range(6)])
+    which = np.array([4, 1, 4])
+    maps, rows = Paired(volumes, 2, 4).batch(which)
+    assert maps[:, 0, 0, 0].tolist() == rows.tolist() == [4, 1, 4]
+    assert len(Maps(volumes, 2).batch(which)) == 1
 
 
 @torch.no_grad()
