@@ -46,9 +46,8 @@ SHARED = {  # log of the factor at each place, a unit of the trait
 }
 UNITS = {"age": (31.5, 8.0), "iq": (100.0, 15.0), "severity": (40.0, 10.0)}
 SEVERITY = {"striatum": -0.10, "cingulate": -0.10}
-PATIENTS = (
-    2.0  # mean severity of patients, in its units, above where nothing is planted
-)
+PATIENTS = 2.0  # units of mean severity, above where nothing is planted
+WITHIN = 0.4  # standard deviation of severity in units where kinds are planted
 KINDS = (
     {"thalamus": -0.40},
     {"pole": -0.40},
@@ -130,6 +129,7 @@ def people(config: StudyConfig) -> pd.DataFrame:
     patients = found[is_patient]
     mean, sd = UNITS["severity"]
     severe = _apart(severity[is_patient], patients).clip(-2.5, 2.5)
+    severe = severe if config.n_subtypes == 1 else WITHIN * severe
     told = {
         "severity": (mean + sd * (PATIENTS + severe)).round(1),
         "subtype": _dealt(patients, config.n_subtypes, rng) + 1.0,
