@@ -112,7 +112,8 @@ def people(config: StudyConfig) -> pd.DataFrame:
     what an analysis finds of site or IQ in patients' own part is its own doing:
     severity is taken without its regression on site, age, sex and IQ (where there are
     more than twice as many patients as these have columns), and kinds are dealt among
-    patients who are next to each other by site and IQ.
+    patients who are next to each other by site and IQ. Where kinds are planted,
+    severity varies less: kinds are what patients differ in.
 
     Returns
     -------
