@@ -102,11 +102,13 @@ def check_traits(config: StudyConfig) -> None:
             assert found.loc[(space, trait), "p_holm"] > 0.01, (space, trait)
 
 
+@pytest.mark.slow
 def test_severity_is_salient_and_site_and_iq_are_background():
     check_traits(STUDY)
     assert n_kinds(STUDY) == 1
 
 
+@pytest.mark.slow
 def test_scrambled_traits_give_uniform_p():
     """Over 60 scrambles, which one trait and one space of the latents share."""
     latents, people = placed(STUDY)
