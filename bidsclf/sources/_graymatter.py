@@ -47,7 +47,7 @@ SHARED = {  # log of the factor at each place, a unit of the trait
 UNITS = {"age": (31.5, 8.0), "iq": (100.0, 15.0), "severity": (40.0, 10.0)}
 SEVERITY = {"striatum": -0.10, "cingulate": -0.10}
 PATIENTS = 2.0  # units of mean severity, above where nothing is planted
-WITHIN = 0.4  # standard deviation of severity in units where kinds are planted
+WITHIN = 0.4  # units of severity, standard deviation within a kind
 KINDS = (
     {"thalamus": -0.40},
     {"pole": -0.40},
@@ -112,8 +112,8 @@ def people(config: StudyConfig) -> pd.DataFrame:
     what an analysis finds of site or IQ in patients' own part is its own doing:
     severity is taken without its regression on site, age, sex and IQ (where there are
     more than twice as many patients as these have columns), and kinds are dealt among
-    patients who are next to each other by site and IQ. Where kinds are planted,
-    severity varies less: kinds are what patients differ in.
+    patients who are next to each other by site and IQ. Where kinds are planted, each
+    is a unit more severe than the one before, and severity varies less within.
 
     Returns
     -------
@@ -130,10 +130,12 @@ def people(config: StudyConfig) -> pd.DataFrame:
     patients = found[is_patient]
     mean, sd = UNITS["severity"]
     severe = _apart(severity[is_patient], patients).clip(-2.5, 2.5)
-    severe = severe if config.n_subtypes == 1 else WITHIN * severe
+    kinds = _dealt(patients, config.n_subtypes, rng)
+    if config.n_subtypes > 1:
+        severe = WITHIN * severe + kinds - (config.n_subtypes - 1) / 2
     told = {
         "severity": (mean + sd * (PATIENTS + severe)).round(1),
-        "subtype": _dealt(patients, config.n_subtypes, rng) + 1.0,
+        "subtype": kinds + 1.0,
     }
     return found.join(pd.DataFrame(told, index=patients.index))
 
