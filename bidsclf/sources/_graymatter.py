@@ -129,10 +129,10 @@ def people(config: StudyConfig) -> pd.DataFrame:
     found["iq"] = (mean + sd * iq.clip(-3, 3)).round()
     patients = found[is_patient]
     mean, sd = UNITS["severity"]
-    severe = _apart(severity[is_patient], patients).clip(-2.5, 2.5)
-    kinds = _dealt(patients, config.n_subtypes, rng)
+    kinds, severe = _dealt(patients, config.n_subtypes, rng), severity[is_patient]
     if config.n_subtypes > 1:
         severe = WITHIN * severe + kinds - (config.n_subtypes - 1) / 2
+    severe = _apart(severe, patients).clip(-2.5, 2.5)
     told = {
         "severity": (mean + sd * (PATIENTS + severe)).round(1),
         "subtype": kinds + 1.0,
@@ -141,13 +141,13 @@ def people(config: StudyConfig) -> pd.DataFrame:
 
 
 def _apart(drawn: np.ndarray, people: pd.DataFrame) -> np.ndarray:
-    """Return what regression on site, age, sex and IQ leaves, with variance 1."""
+    """Return what regression on site, age, sex and IQ leaves, as widely spread."""
     shared = pd.get_dummies(people[["site", "sex", "age", "iq"]], dtype=float)
     design = np.column_stack([np.ones(len(people)), shared - shared.mean()])
     if len(people) <= 2 * design.shape[1]:
         return drawn
     left = drawn - design @ np.linalg.lstsq(design, drawn, rcond=None)[0]
-    return np.asarray(left / left.std())
+    return np.asarray(left / left.std() * drawn.std())
 
 
 def _dealt(people: pd.DataFrame, n_kinds: int, rng: np.random.Generator) -> np.ndarray:

@@ -36,7 +36,7 @@ def check(config: Config, cohort: Cohort, fold: Fold, name: str) -> None:
     if not models or policy == "identity":
         return
     learn = fold.train
-    if not all(find(model).needs_valid for model in models):
+    if not any(find(model).needs_valid for model in models):
         learn = np.concatenate([fold.train, fold.valid])
     sites = cohort.people["site"].astype(str)
     counts = sites.iloc[np.unique(learn)].value_counts().sort_index()
