@@ -114,6 +114,7 @@ def _check(voxels: np.ndarray, path: Path, *, is_modulated: bool) -> float:
             " failed: look at it, and leave the map out or make it again."
         )
     limit = MOST_MODULATED if is_modulated else 1.0
+    low, high = low + 0.0, high + 0.0  # 0 where it is -0
     if low < -TOLERANCE or high > limit + TOLERANCE:
         raise InputError(
             f"{path}: values lie between {low:.4g} and {high:.4g};"

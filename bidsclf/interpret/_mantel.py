@@ -40,6 +40,20 @@ class Statistic(NamedTuple):
     weight: Callable[[int], int]
 
 
+class Pooled(NamedTuple):
+    """A statistic over blocks.
+
+    Attributes
+    ----------
+    drawn : float array of shape (1 + n_permutations,), or (0,) where no block has one
+    n_people : int
+        People of the blocks that have one; where none has, all who know the trait.
+    """
+
+    drawn: np.ndarray
+    n_people: int
+
+
 def tabulate(
     statistic: Statistic,
     latents: Latents,
@@ -122,9 +136,9 @@ def _pooled(
     latent: np.ndarray,
     told: Trait,
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> np.ndarray:
+) -> Pooled:
     """Return the statistic of each order: mean over blocks, by their weights."""
-    sums, weight = np.zeros(1), 0
+    sums, weight, n_people = np.zeros(1), 0, 0
     for people, orders in parts:
         placed = squareform(pdist(latent[people]))
         if placed.any():
@@ -133,16 +147,19 @@ def _pooled(
             if not np.isnan(values).any():
                 sums = sums + statistic.weight(len(people)) * values
                 weight += statistic.weight(len(people))
-    return sums / weight if weight else np.array([])
+                n_people += len(people)
+    if not weight:
+        return Pooled(np.array([]), int(told.known.sum()))
+    return Pooled(sums / weight, n_people)
 
 
-def _rows(values: dict[str, np.ndarray], told: Trait) -> Iterator[dict[str, object]]:
+def _rows(values: dict[str, Pooled], told: Trait) -> Iterator[dict[str, object]]:
     """Yield the statistic and p of each space, and of their difference."""
     if {SALIENT, BACKGROUND} <= set(values):
         values = values | {DIFFERENCE: _gap(values[SALIENT], values[BACKGROUND])}
-    for space, drawn in values.items():
+    for space, (drawn, n_people) in values.items():
         row: dict[str, object] = {"space": space, "trait": told.name}
-        row |= {"n": int(told.known.sum()), "value": np.nan, "p": np.nan}
+        row |= {"n": n_people, "value": np.nan, "p": np.nan}
         if len(drawn):
             sizes = np.abs(drawn - drawn.mean()) if space == DIFFERENCE else drawn
             n_more = int((sizes[1:] >= sizes[0] - ROUNDING).sum())
@@ -150,6 +167,9 @@ def _rows(values: dict[str, np.ndarray], told: Trait) -> Iterator[dict[str, obje
         yield row
 
 
-def _gap(salient: np.ndarray, background: np.ndarray) -> np.ndarray:
+def _gap(salient: Pooled, background: Pooled) -> Pooled:
     """Return salient less background, or nothing where one of them is not said."""
-    return salient - background if len(salient) and len(background) else np.array([])
+    n_people = min(salient.n_people, background.n_people)
+    if not (len(salient.drawn) and len(background.drawn)):
+        return Pooled(np.array([]), n_people)
+    return Pooled(salient.drawn - background.drawn, n_people)

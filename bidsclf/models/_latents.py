@@ -94,7 +94,8 @@ class ContrastClassifier(TorchClassifier):
                 )
             x, y, self.sites = take(x, order), y[order], self.given[order]
             alone = self.sites[is_alone(self.sites, y)]
-            self.alone = sorted({str(site) for site in alone})
+            names = np.where(pd.isna(alone), "unknown", alone)
+            self.alone = sorted({str(name) for name in names})
         super().fit(x, y, valid, people)
         return self
 

@@ -131,8 +131,9 @@ def _calibrated(analysis: Analysis) -> str:
     if table is None or not (table["stage"] == "after").any():
         return "It is no probability."
     return (
-        "The probability beside it is calibrated on held-out training people;"
-        " calibration curves are on the report. It holds for the share of patients of"
+        "The probability beside it is calibrated on held-out training people where the"
+        " model could hold people out, and is the score elsewhere; calibration curves"
+        " are on the report. It holds for the share of patients of"
         " this sample."
     )
 

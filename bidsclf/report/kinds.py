@@ -65,15 +65,15 @@ def planes(analysis: Analysis, model: str) -> dict[str, Any] | None:
         }
         who = own["participant_id"]
     return {
-        "figure": figures.planes(drawn, _shown(kept[name].reindex(who))),
+        "figure": figures.planes(drawn, _shown(analysis, kept[name].reindex(who))),
         "by": name,
     }
 
 
-def _shown(cells: pd.Series) -> figures.Shown:
-    name = str(cells.name)
-    trait = read_trait(name, cells, is_category=name in ("site", "sex"))
+def _shown(analysis: Analysis, cells: pd.Series) -> figures.Shown:
+    name, site = str(cells.name), analysis.part("cohort").get("site_column")
+    trait = read_trait(name, cells, is_category=name in (site, "site", "sex"))
     if trait.is_number:
         return figures.Shown(name, trait.values)
-    words = sorted(set(cells.dropna().astype(str).str.strip()))
+    words = sorted(set(cells[trait.known].astype(str).str.strip()))
     return figures.Shown(name, trait.values, tuple(words))

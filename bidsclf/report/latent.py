@@ -36,7 +36,6 @@ def latent_page(analysis: Analysis) -> tuple[Path, dict[str, str]]:
         "models": told,
         "left": similarity.left_out(analysis),
         "n_permutations": analysis.part("analysis").get("n_permutations"),
-        "held_out": analysis.part("folds").get("valid_fraction"),
         "unreadable": [*analysis.unreadable.values()],
         "absent": [
             what for name, what in PARTS.items() if analysis.table(name) is None
@@ -111,15 +110,23 @@ def _carried(analysis: Analysis, model: str) -> Iterator[str]:
             if space != DIFFERENCE
         ]
         yield f"{'. '.join(held)}."
-        whom = "had not seen" if fit == "crossfitted" else "had seen"
+        whom = _whom(fit, _networks(analysis, model))
         yield (
             "Listed are the traits in which patients near each other are alike (p < .05"
-            f" after Holm's correction), in people whom the network {whom}."
+            f" after Holm's correction), in people {whom}."
         )
         seen = similarity.carried(analysis, model, "everyone", SALIENT)
         held = similarity.carried(analysis, model, fit, SALIENT)
         if lost := [name for name in seen if name not in held]:
-            yield f"Salient in people it had seen alone: {', '.join(lost)}."
+            yield f"Salient in the model of everyone alone: {', '.join(lost)}."
+
+
+def _whom(fit: str, n_networks: int) -> str:
+    """Say what the network that is shown knew of the people of a fit."""
+    if fit == "crossfitted":
+        return "whom the network had not seen"
+    known = "most of whom" if n_networks > 1 else "whom"
+    return f"{known} the network had seen"
 
 
 def _counted(analysis: Analysis, model: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from bidsclf.report.tables import Analysis, select
 
 FITS = {  # fit -> how it is called in a figure
     "crossfitted": "cross-fitted: people not seen",
-    "everyone": "everyone: people seen",
+    "everyone": "everyone: one model of all",
 }
 LEVEL = 0.05  # of Holm's p
 

@@ -99,4 +99,6 @@ def _drawn(one: _Set) -> dict[str, Any]:
     affine = image.affine
     cell_mm = np.abs(np.diag(affine)[:3])
     heights = affine[2, 3] + affine[2, 2] * np.arange(image.shape[2])
-    return told | {"figure": figures.changes(found, cell_mm, heights)}
+    signed = {GROUPS[one.group]["difference"]}
+    figure = figures.changes(found, cell_mm, heights, signed=signed)
+    return told | {"figure": figure}

@@ -155,8 +155,14 @@ def _beside(path: Path) -> list[Path]:
     return [one for one in around if one.name.partition(".")[0] == stem]
 
 
-def note_interpretation(config: Config) -> bool:
+def note_interpretation(config: Config, *, is_made: bool = True) -> bool:
     """Write into analysis.json what the models are explained with, and its files.
+
+    Parameters
+    ----------
+    config : Config
+    is_made : bool
+        Whether the tables are of it by now; else the next call finds it new again.
 
     Returns
     -------
@@ -170,7 +176,8 @@ def note_interpretation(config: Config) -> bool:
     asked["interpret_files"] = interpreting_files(config)
     is_new = any(known.get(name, {}) != value for name, value in asked.items())
     if is_new:
-        store.write_json(path, known | asked)
+        unmade = {} if is_made else {"interpret_files": None}
+        store.write_json(path, known | asked | unmade)
     return is_new
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 FIT = (
-    "everyone: the final model, which learned from these people; crossfitted: each"
-    " person by a network of repeat 1 that had not seen them"
+    "everyone: the final model, which learned from these people (where embeddings are"
+    " harmonized, the first of its networks, which learned from part of them);"
+    " crossfitted: each person by a network of repeat 1 that had not seen them"
 )
 SPACE = "Latent space; salient - background: the statistic of one less the other's"
 TRAITS: Mapping[str, str] = MappingProxyType(
@@ -14,7 +15,8 @@ TRAITS: Mapping[str, str] = MappingProxyType(
         "space": SPACE,
         "trait": "Column of participants.tsv",
         "kind": "number or category",
-        "n": "Patients of whom it is known",
+        "n": "Patients of whom it is known, of folds that have a value; of all folds"
+        " where none has",
         "p": "(permutations of patients with as much or more + 1) / (permutations + 1);"
         " of a difference of spaces, as far from 0",
         "p_holm": "p value, corrected by Holm's method over all rows of the fit",

@@ -109,8 +109,9 @@ def _stand(run: _run.Run, place: _graph.Place, study: Study) -> None:
     _run.open_notes(place.notes, run.config.run)
     names = [job.unit for job in study.jobs]
     run.add(_run.Unit(unit=name, state="done before") for name in names)
-    if _analysis.note_interpretation(run.config):
+    if _analysis.note_interpretation(run.config, is_made=False):
         _graph.explain_again(run, place, study.jobs)
+        _analysis.note_interpretation(run.config)  # last: whole, if this is cut off
 
 
 def _make(run: _run.Run, place: _graph.Place, study: Study) -> None:

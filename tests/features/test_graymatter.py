@@ -206,6 +206,9 @@ def test_modulated_maps_have_a_range_of_their_own(tmp_path):
     with pytest.raises(InputError, match="between 0 and 2; shares"):
         resampled(path, cube(16), is_modulated=False)
     assert resampled(path, cube(16), is_modulated=True).values.max() > 1
+    path = put(tmp_path / "below.nii", -values)  # whose largest value is -0
+    with pytest.raises(InputError, match="between -1 and 0; shares"):
+        resampled(path, cube(16), is_modulated=False)
     path = put(tmp_path / "t1w.nii", values * 300)
     with pytest.raises(InputError, match=r"between 0 and 300; a modulated .* 0 and 10"):
         resampled(path, cube(16), is_modulated=True)

@@ -183,6 +183,7 @@ def test_tau_over_blocks_is_the_mean_weighted_by_pairs():
         each = [tau(latent[p], number(trait.values[p])) for p in parts]
         expected = np.average(each, weights=[24 * 23 / 2, 13 * 12 / 2])
         assert value(table, space, "tau") == pytest.approx(expected, abs=1e-15)
+    assert set(table["n"]) == {24 + 13}
 
 
 def test_silhouette_over_blocks_is_the_mean_weighted_by_people():
@@ -392,6 +393,7 @@ def test_blocks_of_single_people_say_nothing(tell):
     trait = number(cloud(3)[:, 0])
     table = tell(both(), [trait], n_permutations=9, seed=0, blocks=np.arange(40))
     assert table.iloc[:, 4:].isna().all(axis=None)
+    assert (table["n"] == 0).sum() + (table["n"] == 40).sum() == len(table)
 
 
 @pytest.mark.parametrize("tell", TABLES)

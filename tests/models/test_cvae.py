@@ -830,6 +830,8 @@ def test_same_site_batches_need_sites_and_say_which_were_mixed():
     model.of_sites(sites)
     model.fit(volumes, y)
     assert model.notes()["sites_in_mixed_batches"] == ["B", "C"]
+    model.of_sites(np.where(sites == "C", np.nan, sites))
+    assert model.fit(volumes, y).notes()["sites_in_mixed_batches"] == ["B", "unknown"]
     mixed = made()
     mixed.of_sites(None)
     assert "sites_in_mixed_batches" not in mixed.fit(volumes, y).notes()

@@ -139,11 +139,13 @@ def test_the_answer_is_of_people_whom_the_network_had_not_seen(told):
     [one] = spaces(read_analysis(told))
     assert one["answers"][0] == "Salient: age. Background: site."
     assert "people whom the network had not seen" in one["answers"][1]
-    assert one["answers"][2] == "Salient in people it had seen alone: site."
+    assert one["answers"][2] == "Salient in the model of everyone alone: site."
     assert one["answers"][3].startswith("The salient space shows one kind")
     assert one["people"]["folds"] == 5
     group_page(told)
     text = text_of(told)
+    assert "watch its training" not in text  # nobody is held out
+    assert "one network that learned from all of them, as" in text
     for said in ("had not seen", "describes these people", "UMAP measures nothing",
                  "does not prove a continuum", "does not prove kinds"):  # fmt: skip
         assert said in text, said
@@ -229,6 +231,11 @@ def test_networks_before_harmonization_are_said(told):
     group_page(told)
     assert "each fit has 3 networks" in text_of(told)
     assert "before harmonization" in text_of(told)
+    assert "(where embeddings were harmonized, from all but one part)" in text_of(told)
+    rows = store.read_table(told / "rsa.tsv")
+    store.write_table(told / "rsa.tsv", rows[rows["fit"] == "everyone"])
+    [one] = spaces(read_analysis(told))
+    assert "in people most of whom the network had seen" in one["answers"][1]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -248,6 +255,17 @@ def test_several_gaussians_are_said_with_how_much_better_they_are(told):
         [one] = spaces(read_analysis(told))
         assert "best by 2 Gaussians" in one["answers"][3]
         assert said in one["answers"][3]
+
+
+def test_a_difference_is_drawn_as_one(told, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        figures, "changes", lambda images, *_, signed: drawn.append((images, signed))
+    )
+    synthesis.images(read_analysis(told), "cvae")
+    images, signed = drawn[0]
+    assert set(signed) & set(images) == {list(images)[-1]}
+    assert list(images)[-1].startswith("what the salient part adds")
 
 
 def test_a_damaged_image_is_named_and_the_others_drawn(told):

@@ -214,6 +214,7 @@ def test_the_card_answers_from_the_run_and_leaves_the_rest_open(drawn_study):
     assert "KKI, NYU, UCLA_1, USM" in text
     assert "no age, which --match needs (1)" in text
     assert "Better than every control: yes." in text
+    assert "training people where the model could hold people out, and is" in text
     left_open = text.partition("## For the authors")[2]
     assert "Ethical approval" in left_open
     assert "Sample size (10" in left_open

@@ -19,7 +19,7 @@ from bidsclf.files import derivatives, store
 from bidsclf.files.greymatter import GreyOutput, write_map
 from bidsclf.interpret import latent
 from bidsclf.models._volumes import Volumes
-from bidsclf.workflows import _latent, _traits
+from bidsclf.workflows import _graph, _latent, _traits
 from bidsclf.workflows._jobs import Job
 from bidsclf.workflows.group import run_group
 
@@ -273,6 +273,22 @@ def test_other_traits_make_their_tables_again_and_nothing_else(own):
     assert table(analysis, "rsa", trait="drug")["tau"].isna().all()
     assert "Listed are the traits" in (analysis / "latent.html").read_text()
     assert store.read_json(analysis / "rsa.json")["trait"]["LeftOut"] == {}
+
+
+def test_tables_are_made_again_after_a_run_that_was_cut_off(own, monkeypatch):
+    asked = config_of(own, traits=("iq",))
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_graph, "explain_again", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run_group(asked)
+    again = []
+    monkeypatch.setattr(_graph, "explain_again", lambda *_: again.append(1))
+    for _ in range(2):  # the second finds all as it is asked for
+        assert run_group(asked) == 0
+    assert again == [1]
 
 
 def test_unknown_traits_are_refused_before_anything_is_fitted(own):

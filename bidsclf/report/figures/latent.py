@@ -1,6 +1,6 @@
 """Figures of latent spaces: what lies in them, how many kinds, and what they draw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -148,18 +148,24 @@ def _points(axes: Axes, points: np.ndarray, by: Shown) -> object:
 
 
 def changes(
-    images: Mapping[str, np.ndarray], cell_mm: np.ndarray, heights_mm: np.ndarray
+    images: Mapping[str, np.ndarray],
+    cell_mm: np.ndarray,
+    heights_mm: np.ndarray,
+    *,
+    signed: Collection[str] = (),
 ) -> str:
     """Draw axial slices of images, and of differences in two colours around 0.
 
     Parameters
     ----------
     images : {title: float array of shape (X, Y, Z)}
-        x to the right, y to the front, z up. The first are drawn in grey, on one
-        scale; one that has values below 0, or is 0 everywhere, in colours.
+        x to the right, y to the front, z up. Drawn in grey, on one scale, but
+        for those in ``signed``. The first is a brain.
     cell_mm : float array of shape (3,)
     heights_mm : float array of shape (Z,)
         z of each slice.
+    signed : collection of str
+        Titles of differences.
     """
     brain = next(iter(images.values()))
     inside = brain > 0.1 * brain.max()
@@ -171,7 +177,8 @@ def changes(
     across, along = (brain[box].shape[:2] * np.asarray(cell_mm)[:2]).tolist()
     tall = WIDE * along / across
     width, height = LEFT + SLICES * WIDE + RIGHT, len(images) * (tall + LINE) + TOP
-    grey = max(np.quantile(one, SHOWN) for one in images.values() if one.min() >= 0)
+    maps = [one for title, one in images.items() if title not in signed]
+    grey = max((float(np.quantile(one, SHOWN)) for one in maps), default=1.0)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         for row, (title, image) in enumerate(images.items()):
@@ -179,7 +186,8 @@ def changes(
             at = LEFT / width, (bottom + tall + 0.07) / height
             figure.text(*at, title, fontsize=9)
             strip = np.concatenate(np.moveaxis(image[box][:, :, which], 2, 0))
-            axes = _strip(figure, strip, (bottom, tall), grey)
+            most = None if title in signed else grey
+            axes = _strip(figure, strip, (bottom, tall), most)
         for column, mm in enumerate(heights_mm[which]):
             axes.text((column + 0.5) / SLICES, -0.02, f"z {mm:.0f} mm", va="top",
                       ha="center", fontsize=8, transform=axes.transAxes)  # fmt: skip
@@ -187,16 +195,19 @@ def changes(
 
 
 def _strip(
-    figure: Figure, strip: np.ndarray, line: tuple[float, float], grey: float
+    figure: Figure, strip: np.ndarray, line: tuple[float, float], grey: float | None
 ) -> Axes:
-    """Draw slices (X of all, Y) in a line, and what their colours stand for."""
+    """Draw slices (X of all, Y) in a line, and what their colours stand for.
+
+    They reach from 0 to ``grey``; without it they are two, around 0.
+    """
     (width, height), (bottom, tall) = figure.get_size_inches(), line
-    reach, colours, unit = (0.0, grey), "gray", [width, height, width, height]
-    if strip.min() < 0 or not strip.any():
+    least, most, colours, unit = 0.0, grey, "gray", [width, height, width, height]
+    if most is None:
         most = float(np.quantile(np.abs(strip), SHOWN)) or 1.0
-        reach, colours = (-most, most), "RdBu_r"
+        least, colours = -most, "RdBu_r"
     axes = figure.add_axes(tuple(np.array([LEFT, bottom, SLICES * WIDE, tall]) / unit))
-    image = axes.imshow(strip.T, origin="lower", vmin=reach[0], vmax=reach[1],
+    image = axes.imshow(strip.T, origin="lower", vmin=least, vmax=most,
                         cmap=colours, aspect="auto",
                         interpolation="nearest")  # fmt: skip
     axes.set_axis_off()
