@@ -11,7 +11,7 @@ from bidsclf.report import page
 
 
 def participant(**changes):
-    values = {"participant": "sub-01", "scans": [], "failures": []}
+    values = {"participant": "sub-01", "scans": [], "maps": [], "failures": []}
     values["summary"] = page.rows([], ["scan"])
     return values | changes
 
