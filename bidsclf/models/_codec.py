@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bidsclf.errors import ConfigError
 from bidsclf.models._blocks import check_counts
 
 LEFT = 4  # cells along each axis where the small encoder stops halving; ours
@@ -35,6 +36,11 @@ class Layers:
     def __post_init__(self) -> None:
         check_counts(1, width=self.width, n_hidden=self.n_hidden)
         check_counts(0, pool=self.pool)
+        if self.pool > LEFT:
+            raise ConfigError(
+                f"pool is {self.pool}; the convolutions leave {LEFT} cells along each"
+                f" axis at most, so that it takes 0 to {LEFT}."
+            )
 
     def n_halvings(self, size: int) -> int:
         """Return the number of convolutions of stride 2 of maps of this size."""

@@ -14,10 +14,11 @@ from bidsclf.models._base import Variant
 from bidsclf.models._checkpoint import Checkpoint
 from bidsclf.models._classifier import TorchClassifier
 from bidsclf.models._codec import Layers
-from bidsclf.models._contrast import CORRELATIONS, Contrast
+from bidsclf.models._contrast import CORRELATIONS, MATCHED, Contrast
 from bidsclf.models._head import LinearHead
+from bidsclf.models._independence import FEWEST
 from bidsclf.models._pairs import MIXED, PAIRINGS, SAME_SITE, Paired, is_alone
-from bidsclf.models._rows import canonical_order, take
+from bidsclf.models._rows import canonical_order, row_digests, take
 from bidsclf.models._training import LAST, PRECISIONS, Part, Training, settings_of
 from bidsclf.models._volumes import Volumes
 
@@ -59,10 +60,17 @@ class ContrastClassifier(TorchClassifier):
                 f"batch_size is {self.training.batch_size}; a batch is of as many"
                 " patients as controls, so that it takes an even number."
             )
+        if self._is_matched() and self.training.batch_size < 2 * FEWEST:
+            raise ConfigError(
+                f"batch_size is {self.training.batch_size}; correlation=matched needs"
+                f" {FEWEST} patients or more in a batch, that is {2 * FEWEST} people."
+                " Give more, or take gamma=0 to leave it out."
+            )
         self.is_of_site = self.settings["batches"] == SAME_SITE
         self.given: np.ndarray | None = None  # sites, as the rows came
         self.sites: np.ndarray | None = None  # in the order of the fit
         self.alone: list[str] = []
+        self.few: list[str] = []
 
     def of_sites(self, sites: np.ndarray | None) -> None:
         """Take the site of each row that ``fit`` will get, None where none is known."""
@@ -94,6 +102,7 @@ class ContrastClassifier(TorchClassifier):
                 )
             x, y, self.sites = take(x, order), y[order], self.given[order]
             alone = self.sites[is_alone(self.sites, y)]
+            self.few = _with_few(x, y, self.sites)
             names = np.where(pd.isna(alone), "unknown", alone)
             self.alone = sorted({str(name) for name in names})
         super().fit(x, y, valid, people)
@@ -152,10 +161,16 @@ class ContrastClassifier(TorchClassifier):
         return maps
 
     def notes(self) -> dict[str, Any]:
-        """Return as others do, and which sites' people were taken together."""
+        """Return as others do, and which sites' people were taken together.
+
+        And which sites have too few patients for the ``dependence`` of their latents,
+        which is 0 in their batches.
+        """
         told = super().notes() | {"scale": float(self.network.scale)}
         if self.is_of_site:
             told["sites_in_mixed_batches"] = self.alone
+        if self.is_of_site and self._is_matched():
+            told["sites_without_dependence"] = self.few
         return told
 
     def load(self, folder: Any, settings: dict[str, Any]) -> "ContrastClassifier":
@@ -163,7 +178,12 @@ class ContrastClassifier(TorchClassifier):
         super().load(folder, settings)
         self.is_of_site = self.settings["batches"] == SAME_SITE
         self.alone = settings.get("sites_in_mixed_batches", [])
+        self.few = settings.get("sites_without_dependence", [])
         return self
+
+    def _is_matched(self) -> bool:
+        given = self.settings
+        return given.get("correlation") == MATCHED and given["gamma"] > 0
 
     def _begin(self, x: Any, y: np.ndarray) -> None:
         self.samples(x)  # refuses maps of another shape before they are read
@@ -229,6 +249,14 @@ class ContrastClassifier(TorchClassifier):
         if not with_salient:
             arrays[1] = np.zeros_like(arrays[1])
         return torch.from_numpy(np.concatenate(arrays, axis=1))
+
+
+def _with_few(x: Any, y: np.ndarray, sites: np.ndarray) -> list[str]:
+    """Return sites of both classes with too few different patients."""
+    is_told = (y == 1) & ~is_alone(sites, y)
+    seen = pd.Series(row_digests(take(x, np.flatnonzero(is_told))), dtype=object)
+    n = seen.groupby(sites[is_told].astype(str)).nunique()
+    return sorted(n.index[n < FEWEST])
 
 
 def map_variant(network: Callable[..., Contrast], **own: Any) -> Variant:

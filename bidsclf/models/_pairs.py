@@ -12,7 +12,7 @@ from bidsclf.models._volumes import Volumes
 
 MIXED, SAME_SITE = "mixed", "same-site"
 PAIRINGS = (MIXED, SAME_SITE)
-Batch = tuple[Tensor, ...]  # maps, and the row of each where one may come twice
+Batch = tuple[Tensor, ...]  # maps, and whose each is where one may come twice
 
 
 class Maps:
@@ -80,10 +80,18 @@ class Paired(Maps):
     ) -> None:
         super().__init__(volumes, size)
         self.n_pairs, self.sites = n_pairs, sites
+        _, first, at = np.unique(
+            volumes.digests(), return_index=True, return_inverse=True
+        )
+        self.same = first[at].astype(np.int64)
 
     def batch(self, which: np.ndarray) -> Batch:
-        """Read the maps of B rows, and tell which they are, int64 of shape (B,)."""
-        return (*super().batch(which), torch.from_numpy(np.asarray(which, np.int64)))
+        """Read the maps of B rows, and tell whose each is, int64 of shape (B,).
+
+        That is the first row of the same numbers: copies of a map, as a bootstrap
+        draws them, are one person wherever they stand.
+        """
+        return (*super().batch(which), torch.from_numpy(self.same[which]))
 
     def drawn(self, y: np.ndarray) -> list[np.ndarray]:
         """Return the rows of each batch of an epoch, in random order.

@@ -14,6 +14,7 @@ from bidsclf.workflows import (
     _analysis,
     _families,
     _graph,
+    _inputs,
     _jobs,
     _preflight,
     _run,
@@ -132,6 +133,7 @@ def _study(config: Config) -> Study:
     seam = _analysis.seam(config)
     inputs = {find(model).input for model in config.analysis.models}
     cohort = build_cohort(seam, config.cohort, inputs)
+    _inputs.check(config, cohort)
     _preflight.check_lengths(config, cohort)
     _traits.check(config, cohort)
     source = _source.gather(config, seam, cohort)

@@ -222,6 +222,15 @@ def test_a_batch_of_pairs_tells_its_rows_and_batches_that_are_looked_at_do_not()
     assert len(Maps(volumes, 2).batch(which)) == 1
 
 
+def test_copies_of_a_map_are_one_person_wherever_they_stand():
+    numbers = (0, 1, 2, 1, 0, 5)
+    volumes = Volumes.of([np.full((1, 2, 2, 2), at, np.float32) for at in numbers])
+    _, whose = Paired(volumes, 2, 3).batch(np.array([4, 5, 3, 1, 2, 0]))
+    assert whose.tolist() == [0, 5, 1, 1, 2, 0]
+    drawn = volumes[np.array([2, 5, 2])]  # as a bootstrap draws
+    assert Paired(drawn, 2, 3).batch(np.arange(3))[1].tolist() == [0, 1, 0]
+
+
 @torch.no_grad()
 def test_the_adversarial_terms_are_log_odds_and_a_cross_entropy():
     one = network(terms=Terms(correlation="adversarial"))
@@ -393,6 +402,8 @@ def test_eight_channels_are_the_cells_of_each():
     ("model", "changed", "message"),
     [
         ("cvae", {"batch_size": 7}, "batch_size is 7; .*even number"),
+        ("cvae", {"batch_size": 6}, "batch_size is 6; correlation=matched needs 4 pat"),
+        ("vae", {"pool": 5}, "pool is 5; .*takes 0 to 4"),
         (
             "cvae",
             {"correlation": "none"},
@@ -414,6 +425,14 @@ def test_eight_channels_are_the_cells_of_each():
 def test_settings_out_of_range_are_refused(model, changed, message):
     with pytest.raises(ConfigError, match=message):
         made(model, **changed)
+
+
+@pytest.mark.parametrize(
+    ("model", "changed"),
+    [("cvae", {"gamma": 0.0}), ("cvae", {"correlation": "published"}), ("vae", {})],
+)
+def test_small_batches_are_for_losses_that_need_no_four_patients(model, changed):
+    assert made(model, batch_size=6, **changed).training.batch_size == 6
 
 
 # batches
@@ -832,6 +851,13 @@ def test_same_site_batches_need_sites_and_say_which_were_mixed():
     assert model.notes()["sites_in_mixed_batches"] == ["B", "C"]
     model.of_sites(np.where(sites == "C", np.nan, sites))
     assert model.fit(volumes, y).notes()["sites_in_mixed_batches"] == ["B", "unknown"]
+    assert model.notes()["sites_without_dependence"] == ["A"]  # three patients
+    model.of_sites(np.repeat(np.array(["A", "B"], object), [8, 4]))
+    told = model.fit(volumes, y).notes()
+    assert told["sites_without_dependence"] == ["B"]
+    plain = made("vae", batches="same-site")
+    plain.of_sites(sites)
+    assert "sites_without_dependence" not in plain.fit(volumes, y).notes()
     mixed = made()
     mixed.of_sites(None)
     assert "sites_in_mixed_batches" not in mixed.fit(volumes, y).notes()
