@@ -175,7 +175,7 @@ def from_plain(kind: Any, values: Mapping[str, Any], *, within: str = "") -> Any
         Every unknown setting and every bad value, one a line.
     """
     known = {each.name: each for each in fields(kind)}
-    made, problems = {}, []
+    made, problems, broken = {}, [], False
     for name, value in values.items():
         place = f"{within}.{name}".lstrip(".")
         if name not in known:
@@ -186,12 +186,27 @@ def from_plain(kind: Any, values: Mapping[str, Any], *, within: str = "") -> Any
             made[name] = _read(known[name], value, place)
         except ConfigError as error:
             problems.append(str(error))
+            broken |= is_dataclass(_shape(known[name].type)[0])
     required = [name for name, each in known.items() if _is_required(each)]
     problems += [f"{name} is missing." for name in required if name not in values]
+    part = None
     try:
-        part = kind(**made) if made.keys() >= set(required) else None
+        if broken:
+            _check_limits(known, made)
+        elif made.keys() >= set(required):
+            part = kind(**made)
     except ConfigError as error:
         problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
     return part
+
+
+def _check_limits(known: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Refuse single values; what parts say against each other needs all of them."""
+    found = [
+        _limit_problem(_name(known[name]), value, known[name].metadata)
+        for name, value in made.items()
+    ]
+    if any(found):
+        raise ConfigError("\n".join(filter(None, found)))

@@ -170,6 +170,21 @@ def test_all_mistakes_come_together():
     assert len(str(caught.value).splitlines()) == 4
 
 
+def test_a_part_with_a_mistake_is_not_held_against_others():
+    maps = {"features": ["graymatter"], "graymatter": {"map_pattern": "("}}
+    values = to_plain(CONFIG) | {"cat12": "/maps", "level": "participant"}
+    for more, expected in (
+        ({"extract": maps}, ["--map-pattern"]),
+        ({"extract": maps, "level": "all"}, ["--map-pattern", "level is 'all'"]),
+        ({"extract": {}}, ["has no 'graymatter', so nothing is read"]),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            from_plain(Config, values | more)
+        told = str(caught.value).splitlines()
+        assert len(told) == len(expected)
+        assert all(part in line for part, line in zip(expected, told, strict=True))
+
+
 def test_numbers_may_come_as_text():
     assert from_plain(FoldConfig, {"n_folds": "7"}).n_folds == 7
 

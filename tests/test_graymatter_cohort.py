@@ -14,10 +14,11 @@ from bidsclf.cohort import build_cohort, load_people, source_of
 from bidsclf.config import AnalysisConfig, CohortConfig, Config
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.files import images, store
-from bidsclf.files.choice import read_like
+from bidsclf.files.choice import check_kind, read_like
+from bidsclf.models._base import find
 from bidsclf.models._rows import load_rows, row_digests, save_rows
 from bidsclf.models._volumes import Volumes
-from bidsclf.workflows import _preflight, predict
+from bidsclf.workflows import _analysis, _inputs, _preflight, group, predict
 
 LABELS = ("01", "02", "03", "04", "05", "06")
 PEOPLE = pd.DataFrame(
@@ -476,3 +477,90 @@ def test_the_store_holds_what_the_cohort_reads(study):
     stored = load_rows(study / "rows")
     assert row_digests(stored) == row_digests(loaded)
     assert stored.source.names[2] == named("03")
+
+
+def planned(out, *models, runs="average"):
+    """Check a plan of models, as before anything is fitted."""
+    config = Config(
+        bids_dir=".", output_dir=".", level="group", cohort=CohortConfig(runs=runs),
+        analysis=AnalysisConfig(models=models),
+    )  # fmt: skip
+    inputs = {find(model).input for model in models}
+    _inputs.check(config, build_cohort(out, config.cohort, inputs))
+
+
+def test_a_map_is_not_learned_from_once_a_run(both):
+    message = r"--runs keep .* 1 rows repeat .*with the others \(control-motion\)"
+    with pytest.raises(ConfigError, match=message):
+        planned(both, "cvae", "control-motion", "control-site", runs="keep")
+    planned(both, "cvae", "control-motion", "control-site")
+    planned(both, "vae", "control-phenotype", runs="keep")
+    planned(both, "meanmlp", "control-motion", runs="keep")
+
+
+def test_maps_of_each_session_are_rows_beside_their_scans(study):
+    for label in LABELS:
+        path_of(study, label).unlink()
+        for session in "12":
+            add_scan(study, label, session)
+            add(study, label, session)
+    planned(study, "cvae", "control-motion", runs="keep")
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [
+        ("control-motion", "quality"),
+        ("fc-svm", "fisherz"),
+        ("resnet3d-a-bigru", "volume"),
+    ],
+)
+def test_where_there_are_only_maps_a_model_of_scans_is_refused_first(
+    study, model, column
+):
+    with pytest.raises(InputError, match=rf"{model} takes .*nobody .* of {column} bel"):
+        planned(study, "cvae", model)
+    planned(study, "cvae", "control-phenotype")
+
+
+def test_where_there_are_only_scans_a_model_of_maps_is_refused_first(study):
+    for label in LABELS:
+        path_of(study, label).unlink()
+        add_scan(study, label)
+    with pytest.raises(InputError, match="vae takes graymatter, and nobody has"):
+        planned(study, "meanmlp", "vae")
+
+
+def test_a_model_says_how_its_maps_are_made_where_there_are_others(study, tmp_path):
+    told = build_cohort(study, CohortConfig(), GREY).describe("graymatter")
+    check_kind(study, CohortConfig(), told)
+    new = tmp_path / "new"
+    add(new, "09", desc="iso64")
+    message = (
+        rf"fitted on grey-matter maps iso4_space-MNI, and .* only iso64_space-MNI\. Run"
+        rf" the participant level for maps of fmriprep with --gm-size {N}\."
+    )
+    with pytest.raises(ConfigError, match=message):
+        check_kind(new, CohortConfig(), told)
+    check_kind(new, CohortConfig(gm_desc="iso64"), told)
+    check_kind(new, CohortConfig(), {"input": "timeseries"})
+
+
+def test_plans_and_predictions_are_checked_before_anything_is_read(
+    study, tmp_path, monkeypatch
+):
+    told = build_cohort(study, CohortConfig(), GREY).describe("graymatter")
+    new = tmp_path / "new"
+    add(new, "09", desc="iso64")
+    bundle = {"variant": "cvae", "context": {"feature": told}}
+    fitted = SimpleNamespace(covariates=(), harmonizer=None)
+    monkeypatch.setattr(predict, "load_bundle", lambda _: (fitted, bundle))
+    monkeypatch.setattr(_analysis, "seam", lambda config: config.bids_dir)
+    plan = Config(
+        bids_dir=study, output_dir=study, level="group", model=study,
+        analysis=AnalysisConfig(models=("cvae", "control-motion")),
+    )  # fmt: skip
+    with pytest.raises(InputError, match="control-motion takes motion, and nobody"):
+        group._study(plan)
+    with pytest.raises(ConfigError, match="fitted on grey-matter maps iso4_space-MNI"):
+        predict._gather(replace(plan, bids_dir=new, level="predict"))

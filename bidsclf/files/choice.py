@@ -8,16 +8,17 @@ import pandas as pd
 
 from bidsclf.config import CohortConfig
 from bidsclf.config.analysis import OWN
-from bidsclf.errors import NothingMatched
+from bidsclf.errors import ConfigError, NothingMatched
 from bidsclf.files.derivatives import find_features
 from bidsclf.files.images import GREY
 from bidsclf.files.inputs import LOADERS, Scan
-from bidsclf.files.kinds import ATLAS, narrow
+from bidsclf.files.kinds import ATLAS, kinds_of, narrow
 from bidsclf.files.people import ID, listed, with_prefix
 from bidsclf.options import did_you_mean
 
 RUN = ("session", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
 DESC, SPACE = ("desc",), ("space", "res")
+KIND = (*DESC, *SPACE)  # of maps
 GRID = "grid"  # number at the end of the desc of an image
 MAP = "probseg"  # suffix of a map
 KINDS = ("timeseries", "relmat", "bold", MAP)
@@ -102,6 +103,42 @@ def read_like(config: CohortConfig, described: Mapping[str, Any]) -> dict[str, A
     names = (ATLAS[0], *DESC, SPACE[0])
     unsaid = {name: described.get(name) for name in names if not getattr(config, name)}
     return unsaid | {"volume_size": config.size_like(described.get(GRID))}
+
+
+def check_kind(out: Path, config: CohortConfig, described: Mapping[str, Any]) -> None:
+    """Refuse maps of which none are of the kind that a model was fitted on.
+
+    Parameters
+    ----------
+    out : Path
+        Root of seam 1.
+    config : CohortConfig
+        Where its ``gm_desc`` is said, or there are no maps, nothing is checked.
+    described : mapping
+        ``Cohort.describe`` of the people of the model.
+
+    Raises
+    ------
+    ConfigError
+        The kind, what there is, and how it is made.
+    """
+    if described["input"] != GREY or config.gm_desc is not None:
+        return
+    found = find_features(out)
+    maps = found[found["suffix"] == MAP].astype(object)
+    maps = maps.where(maps.notna(), "")
+    wanted = read_like(config, described)["gm_desc"]
+    try:
+        if len(maps):
+            narrow(maps, KIND, wanted, "--gm-desc")
+    except ConfigError as error:
+        there = listed(sorted(kinds_of(maps, KIND).unique()))
+        pipeline = described.get("preprocessing", {}).get("MapPipeline", "fmriprep")
+        raise ConfigError(
+            f"the model was fitted on grey-matter maps {wanted}, and below {out} are"
+            f" only {there}. Run the participant level for maps of {pipeline}"
+            f" with --gm-size {described['shape'][-1]}."
+        ) from error
 
 
 def _asked(
@@ -194,9 +231,8 @@ def _of_one_kind(
     maps: pd.DataFrame, wanted: str | None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Keep the maps of one desc, space and res, and say which these are."""
-    entities = (*DESC, *SPACE)
-    maps = narrow(maps, entities, wanted, "--gm-desc")
-    said = zip(OF_MAPS, maps[[*entities]].iloc[0], strict=True)
+    maps = narrow(maps, KIND, wanted, "--gm-desc")
+    said = zip(OF_MAPS, maps[[*KIND]].iloc[0], strict=True)
     return maps, {name: value for name, value in said if value}
 
 

@@ -37,13 +37,19 @@ def _matching(known: list[str], wanted: str) -> list[str]:
     return []
 
 
+def kinds_of(tables: pd.DataFrame, entities: tuple[str, ...]) -> pd.Series:
+    """Return the kind of each file, as an option names it: iso64_space-MNI."""
+    values = tables[entities[0]].copy()
+    for name in entities[1:]:
+        values += tables[name].map(lambda v, name=name: f"_{name}-{v}" if v else "")
+    return values
+
+
 def narrow(
     tables: pd.DataFrame, entities: tuple[str, ...], wanted: str | None, option: str
 ) -> pd.DataFrame:
     """Keep the files of one value of the entities, the wanted or the only one."""
-    values = tables[entities[0]].copy()
-    for name in entities[1:]:
-        values += tables[name].map(lambda v, name=name: f"_{name}-{v}" if v else "")
+    values = kinds_of(tables, entities)
     known = sorted(values.unique())
     matched = known if wanted is None else _matching(known, wanted)
     if not matched:

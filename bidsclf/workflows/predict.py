@@ -17,7 +17,7 @@ from bidsclf.crossval.rows import is_beyond, split_traits
 from bidsclf.errors import ConfigError, InputError, NothingMatched
 from bidsclf.evaluate.metrics import THRESHOLD
 from bidsclf.files import store
-from bidsclf.files.choice import read_like
+from bidsclf.files.choice import check_kind, read_like
 from bidsclf.files.people import listed
 from bidsclf.files.resampling import counted
 from bidsclf.models._base import find, prepared
@@ -141,6 +141,7 @@ def _gather(config: Config) -> tuple[Config, Task]:
     fitted = _with_policy(fitted, config)
     variant, context = described["variant"], described["context"]
     seam = _analysis.seam(config)
+    check_kind(seam, config.cohort, context["feature"])
     config = replace(config, cohort=_like(config.cohort, context, fitted))
     cohort = load_people(seam, config.cohort, [find(variant).input])
     cohort.check_like(context["feature"])
