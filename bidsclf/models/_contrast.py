@@ -18,6 +18,7 @@ MATCHED = "matched"
 CORRELATIONS = (MATCHED, *DISCRIMINATORS)
 APART = ("correlation", "dependence", "discrepancy")  # the terms that gamma weighs
 N_CELLS = 64**3  # the source's factor of its mean squared error, at any size (ours)
+SITES = 2  # place in a batch
 NEAR = 1e-3  # from 0 and 1, where the log odds of the mean map end; ours
 SURE = -4.0  # log-variance that latents start with; ours
 
@@ -35,7 +36,8 @@ class Terms:
         'matched' (ours): what salient latents of patients share with their background
         (``dependence``), and how far the background of patients differs from that of
         controls (``discrepancy``), of the means in units of how sure they are, so that
-        nothing hides on a small scale. The others are the total correlation that a
+        nothing hides on a small scale; and, where sites are known, what salient latents
+        share with these. The others are the total correlation that a
         discriminator finds: see ``Correlation``. It is 0 wherever a factor goes whole
         into either part, so that it lets what patients alone have be background; the
         second term of 'matched' does not.
@@ -47,7 +49,7 @@ class Terms:
     beta: float = 1.0
     gamma: float = 200.0
     correlation: str = MATCHED
-    controls_first: float = 0.33
+    controls_first: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("beta", "gamma"):
@@ -205,7 +207,7 @@ class Contrast(nn.Module):
             parts["divergence"] = parts["divergence"] + more
             if self.terms.gamma:
                 parts |= (
-                    self._matched(of_patients, of_all, is_patient, is_first(batch))
+                    self._matched(of_patients, of_all, is_patient, batch)
                     if self.terms.correlation == MATCHED
                     else self._told(salient, background[is_patient])
                 )
@@ -218,7 +220,7 @@ class Contrast(nn.Module):
         return Losses(torch.stack(each).sum(), None, parts)
 
     def _matched(
-        self, of_patients: Normal, of_all: Normal, is_patient: Tensor, once: Tensor
+        self, of_patients: Normal, of_all: Normal, is_patient: Tensor, batch: Batch
     ) -> dict[str, Tensor]:
         """Return what keeps salient latents of patients and the background apart.
 
@@ -226,16 +228,24 @@ class Contrast(nn.Module):
         ----------
         of_patients, of_all : Normal
             Salient latents of patients, and background latents of everyone.
-        is_patient, once : bool tensors of shape (B,)
-            Who is in a batch twice would go together with themselves: they count once.
+        is_patient : bool tensor of shape (B,)
+        batch : Batch
+            Who is in it twice would go together with themselves: they count once.
+            Where it tells sites, salient latents are held apart from these too: what
+            tells some sites from the others could else be salient, and what tells the
+            rest be background, without a trace in the dependence of the two.
         """
+        once = is_first(batch)
         salient = of_patients.standard()[once[is_patient]]
         background = of_all.standard()
         own, others = background[is_patient & once], background[~is_patient & once]
-        return {
-            "dependence": dependence(salient, own),
-            "discrepancy": discrepancy(own, others),
-        }
+        found = dependence(salient, own)
+        if len(batch) > SITES:
+            code = batch[SITES][is_patient & once]
+            found = found + dependence(
+                salient, (code[:, None] == code.unique()).float()
+            )
+        return {"dependence": found, "discrepancy": discrepancy(own, others)}
 
     def _told(self, salient: Tensor, background: Tensor) -> dict[str, Tensor]:
         """Return what a discriminator says of latents of patients."""

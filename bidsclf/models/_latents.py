@@ -25,7 +25,7 @@ from bidsclf.models._volumes import Volumes
 SALIENT, BACKGROUND, LATENT = "salient", "background", "latent"
 UNUSED = ("patience", "monitor", "per_person")  # settings that change nothing here
 SAME = 1e-7  # of the largest value: an SD that is rounding; ours
-TRAINING = Training(n_epochs=200, weight_decay=0.0, monitor=LAST)
+TRAINING = Training(n_epochs=300, weight_decay=0.0, monitor=LAST)
 
 
 class ContrastClassifier(TorchClassifier):
@@ -92,19 +92,17 @@ class ContrastClassifier(TorchClassifier):
         ConfigError
             Batches are of one site each and no site is known.
         """
-        if self.is_of_site:
+        is_known = self.given is not None and not pd.isna(self.given).all()
+        if self.is_of_site and not is_known:
+            raise ConfigError(
+                "batches is 'same-site' and the sites of the training people are"
+                " not known. Check --site-column, or take batches=mixed."
+            )
+        if self.given is not None and is_known:
             y = np.asarray(y, int)
             order = canonical_order(x, y)
-            if self.given is None or pd.isna(self.given).all():
-                raise ConfigError(
-                    "batches is 'same-site' and the sites of the training people are"
-                    " not known. Check --site-column, or take batches=mixed."
-                )
             x, y, self.sites = take(x, order), y[order], self.given[order]
-            alone = self.sites[is_alone(self.sites, y)]
-            self.few = _with_few(x, y, self.sites)
-            names = np.where(pd.isna(alone), "unknown", alone)
-            self.alone = sorted({str(name) for name in names})
+            self._note_sites(x, y, self.sites)
         super().fit(x, y, valid, people)
         return self
 
@@ -212,7 +210,18 @@ class ContrastClassifier(TorchClassifier):
         return train._replace(samples=self._paired(x)), stop
 
     def _paired(self, x: Any) -> Paired:
-        return Paired(x, self.width, self.training.batch_size // 2, self.sites)
+        of_site = self.sites if self.is_of_site else None
+        n_pairs = self.training.batch_size // 2
+        return Paired(x, self.width, n_pairs, of_site, told=self.sites)
+
+    def _note_sites(self, x: Any, y: np.ndarray, sites: np.ndarray) -> None:
+        """Keep which sites have too little for batches of their own."""
+        if not self.is_of_site:
+            return
+        alone = sites[is_alone(sites, y)]
+        self.few = _with_few(x, y, sites)
+        names = np.where(pd.isna(alone), "unknown", alone)
+        self.alone = sorted({str(name) for name in names})
 
     def _finish(self, x: Any, y: np.ndarray) -> None:
         head = LinearHead().fit(self.embed(x), y)

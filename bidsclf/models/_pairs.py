@@ -73,25 +73,36 @@ class Paired(Maps):
     sites : array of shape (n,) or None
         Where it is given, a batch is of one site; rows of sites that lack a class,
         or that are not known (NaN), are taken together.
+    told : array of shape (n,) or None
+        Sites that batches tell of, whether they are of one or not.
     """
 
     def __init__(
-        self, volumes: Volumes, size: int, n_pairs: int, sites: np.ndarray | None = None
+        self,
+        volumes: Volumes,
+        size: int,
+        n_pairs: int,
+        sites: np.ndarray | None = None,
+        *,
+        told: np.ndarray | None = None,
     ) -> None:
         super().__init__(volumes, size)
         self.n_pairs, self.sites = n_pairs, sites
+        names = np.zeros(len(self), str) if told is None else told.astype(str)
+        self.codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
         _, first, at = np.unique(
             volumes.digests(), return_index=True, return_inverse=True
         )
         self.same = first[at].astype(np.int64)
 
     def batch(self, which: np.ndarray) -> Batch:
-        """Read the maps of B rows, and tell whose each is, int64 of shape (B,).
+        """Read the maps of B rows, and tell whose and of which site: int64 (B,).
 
-        That is the first row of the same numbers: copies of a map, as a bootstrap
+        Whose is the first row of the same numbers: copies of a map, as a bootstrap
         draws them, are one person wherever they stand.
         """
-        return (*super().batch(which), torch.from_numpy(self.same[which]))
+        told = (torch.from_numpy(one[which]) for one in (self.same, self.codes))
+        return (*super().batch(which), *told)
 
     def drawn(self, y: np.ndarray) -> list[np.ndarray]:
         """Return the rows of each batch of an epoch, in random order.

@@ -217,7 +217,9 @@ def test_people_who_come_twice_do_not_go_together_with_themselves():
 def test_a_batch_of_pairs_tells_its_rows_and_batches_that_are_looked_at_do_not():
     volumes = Volumes.of([np.full((1, 2, 2, 2), at, np.float32) for at in range(6)])
     which = np.array([4, 1, 4])
-    maps, rows = Paired(volumes, 2, 4).batch(which)
+    sites = np.array(["A", "B", "A", "A", np.nan, "B"], object)
+    maps, rows, codes = Paired(volumes, 2, 4, told=sites).batch(which)
+    assert codes.tolist() == [2, 1, 2]  # the site that is not known is one of its own
     assert maps[:, 0, 0, 0].tolist() == rows.tolist() == [4, 1, 4]
     assert len(Maps(volumes, 2).batch(which)) == 1
 
@@ -225,10 +227,26 @@ def test_a_batch_of_pairs_tells_its_rows_and_batches_that_are_looked_at_do_not()
 def test_copies_of_a_map_are_one_person_wherever_they_stand():
     numbers = (0, 1, 2, 1, 0, 5)
     volumes = Volumes.of([np.full((1, 2, 2, 2), at, np.float32) for at in numbers])
-    _, whose = Paired(volumes, 2, 3).batch(np.array([4, 5, 3, 1, 2, 0]))
+    _, whose, _ = Paired(volumes, 2, 3).batch(np.array([4, 5, 3, 1, 2, 0]))
     assert whose.tolist() == [0, 5, 1, 1, 2, 0]
     drawn = volumes[np.array([2, 5, 2])]  # as a bootstrap draws
     assert Paired(drawn, 2, 3).batch(np.arange(3))[1].tolist() == [0, 1, 0]
+
+
+@torch.no_grad()
+def test_salient_latents_are_held_apart_from_sites_where_these_are_known():
+    one = network(terms=Terms(gamma=1.0))
+    x, y = torch.rand(12, SIZE, SIZE, SIZE), torch.arange(12) % 2
+    rows, sites = torch.arange(12), torch.tensor([0, 0, 4, 4, 7, 7] * 2)
+    plain = one.loss((x, rows), y, None).parts["dependence"]
+    found = one.loss((x, rows, sites), y, None).parts["dependence"]
+    salient = one.salient(one._seen((x,))[y == 1]).standard()
+    names = torch.tensor([[s == at for at in (0, 4, 7)] for s in sites[y == 1]])
+    expected = plain + dependence(salient, names.float())
+    assert found.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert abs(found - plain) > 1e-3
+    alone = one.loss((x, rows, torch.zeros_like(sites)), y, None).parts["dependence"]
+    assert alone.item() == pytest.approx(plain.item(), abs=1e-6)
 
 
 @torch.no_grad()
