@@ -16,6 +16,7 @@ def contrast(size: int, **settings: Any) -> Contrast:
 
 OURS = asdict(Layers()) | asdict(Terms())
 PUBLISHED = {
+    "n_epochs": 100,
     "width": 64,
     "pool": 0,
     "gamma": 100.0,
