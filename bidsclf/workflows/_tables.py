@@ -68,13 +68,19 @@ def names_of(jobs: list[_jobs.Job]) -> list[str]:
         "screening": any(job.kind == "screen" for job in jobs),
         "ablation": bool(families_of(job.model for job in jobs)),
         "embedding": any(job.members for job in jobs),
-        "learning": any("n_epochs" in find(job.model).settings for job in jobs),
+        "learning": any(_is_trained(job.model) for job in jobs),
         "attributions": bool(ways - {"volume", "latent"}),
         "maps": "volume" in ways,
         "communities": "communities" in ways,
         **dict.fromkeys(("latents", *AFTER), "latent" in ways),
     }
     return [name for name in OUTPUTS if is_made.get(name, True)]
+
+
+def _is_trained(model: str) -> bool:
+    """Tell whether a model learns epoch by epoch."""
+    variant = find(model)
+    return variant.needs_valid or "n_epochs" in variant.settings
 
 
 def files_of(jobs: list[_jobs.Job]) -> list[str]:
