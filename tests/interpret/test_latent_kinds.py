@@ -146,6 +146,7 @@ def test_latents_that_are_not_finite_are_refused(tell):
         tell(np.ones(20), seed=0)
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_with_the_same_seed():
     latent = crowd(2, n=40, d=5)
     one, two, other = (planes(latent, seed=seed) for seed in (0, 0, 1))
