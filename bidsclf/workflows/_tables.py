@@ -63,24 +63,19 @@ SCORES = ("score", "probability", "harmonized", "before")
 
 def names_of(jobs: list[_jobs.Job]) -> list[str]:
     """Return what tables follow from these jobs."""
-    ways = {way for job in jobs for way in find(job.model).explained}
+    kinds = [find(job.model) for job in jobs]
+    ways = {way for one in kinds for way in one.explained}
     is_made = {
         "screening": any(job.kind == "screen" for job in jobs),
         "ablation": bool(families_of(job.model for job in jobs)),
         "embedding": any(job.members for job in jobs),
-        "learning": any(_is_trained(job.model) for job in jobs),
+        "learning": any(one.needs_valid or "n_epochs" in one.settings for one in kinds),
         "attributions": bool(ways - {"volume", "latent"}),
         "maps": "volume" in ways,
         "communities": "communities" in ways,
         **dict.fromkeys(("latents", *AFTER), "latent" in ways),
     }
     return [name for name in OUTPUTS if is_made.get(name, True)]
-
-
-def _is_trained(model: str) -> bool:
-    """Tell whether a model learns epoch by epoch."""
-    variant = find(model)
-    return variant.needs_valid or "n_epochs" in variant.settings
 
 
 def files_of(jobs: list[_jobs.Job]) -> list[str]:
@@ -152,8 +147,9 @@ def _metrics(job: TableJob) -> dict[str, pd.DataFrame]:
 
 
 def _comparisons(job: TableJob) -> dict[str, pd.DataFrame]:
-    table = comparisons_table(job.read("predictions"), job.read("folds"))
-    return {"comparisons": table}
+    return {
+        "comparisons": comparisons_table(job.read("predictions"), job.read("folds"))
+    }
 
 
 def _permutations(job: TableJob) -> dict[str, pd.DataFrame]:
