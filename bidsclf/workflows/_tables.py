@@ -146,12 +146,6 @@ def _metrics(job: TableJob) -> dict[str, pd.DataFrame]:
     return {"metrics": metrics_table(job.read("predictions"), people, **how)}
 
 
-def _comparisons(job: TableJob) -> dict[str, pd.DataFrame]:
-    return {
-        "comparisons": comparisons_table(job.read("predictions"), job.read("folds"))
-    }
-
-
 def _permutations(job: TableJob) -> dict[str, pd.DataFrame]:
     predictions = job.read("predictions")
     how = {"n_permutations": job.n_permutations, "seed": job.seed}
@@ -220,7 +214,9 @@ def _of_spaces(job: TableJob) -> dict[str, pd.DataFrame]:
 MAKERS: Mapping[str, Callable[[TableJob], dict[str, pd.DataFrame]]] = MappingProxyType(
     {
         "metrics": _metrics,
-        "comparisons": _comparisons,
+        "comparisons": lambda job: {
+            "comparisons": comparisons_table(job.read("predictions"), job.read("folds"))
+        },
         "ablation": lambda job: {"ablation": ablation_table(job.read("predictions"))},
         "permutations": _permutations,
         "calibration": lambda job: {
