@@ -110,7 +110,8 @@ class TorchClassifier:
         """
         check_classes(np.asarray(y, int))
         self.check()
-        x, y = _ordered(x, y)
+        self.order = canonical_order(x, np.asarray(y, int))
+        x, y = take(x, self.order), np.asarray(y, int)[self.order]
         ordered = None if valid is None else _ordered(*valid)
         self.dead = dead_regions(x)
         self.rows = digest_of((x, y), ordered) if self.folder is not None else ""
@@ -220,7 +221,10 @@ class TorchClassifier:
         return self
 
     def _begin(self, x: Any, y: np.ndarray) -> None:
-        """Do what comes before the training, with the training rows only."""
+        """Do what comes before the training, with the training rows only.
+
+        They are in canonical order, which is ``order`` of the rows as they came.
+        """
 
     def _finish(self, x: Any, y: np.ndarray) -> None:
         """Do what comes after the training, with the training rows only."""

@@ -18,7 +18,7 @@ from bidsclf.models._contrast import CORRELATIONS, MATCHED, Contrast
 from bidsclf.models._head import LinearHead
 from bidsclf.models._independence import FEWEST
 from bidsclf.models._pairs import MIXED, PAIRINGS, SAME_SITE, Paired, is_alone
-from bidsclf.models._rows import canonical_order, row_digests, take
+from bidsclf.models._rows import row_digests, take
 from bidsclf.models._training import LAST, PRECISIONS, Part, Training, settings_of
 from bidsclf.models._volumes import Volumes
 
@@ -98,11 +98,8 @@ class ContrastClassifier(TorchClassifier):
                 "batches is 'same-site' and the sites of the training people are"
                 " not known. Check --site-column, or take batches=mixed."
             )
-        if self.given is not None and is_known:
-            y = np.asarray(y, int)
-            order = canonical_order(x, y)
-            x, y, self.sites = take(x, order), y[order], self.given[order]
-            self._note_sites(x, y, self.sites)
+        if not is_known:
+            self.given = None
         super().fit(x, y, valid, people)
         return self
 
@@ -184,6 +181,9 @@ class ContrastClassifier(TorchClassifier):
         return given.get("correlation") == MATCHED and given["gamma"] > 0
 
     def _begin(self, x: Any, y: np.ndarray) -> None:
+        self.sites = None if self.given is None else self.given[self.order]
+        if self.sites is not None:
+            self._note_sites(x, y, self.sites)
         self.samples(x)  # refuses maps of another shape before they are read
         largest, squares, total = 0.0, 0.0, np.zeros(x.shape)
         for one in x:

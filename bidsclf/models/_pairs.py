@@ -12,7 +12,7 @@ from bidsclf.models._volumes import Volumes
 
 MIXED, SAME_SITE = "mixed", "same-site"
 PAIRINGS = (MIXED, SAME_SITE)
-Batch = tuple[Tensor, ...]  # maps, and whose each is where one may come twice
+Batch = tuple[Tensor, ...]  # maps; in training also whose they are and of which site
 
 
 class Maps:

@@ -18,7 +18,7 @@ TRAITS: Mapping[str, str] = MappingProxyType(
         "n": "Patients of whom it is known, of folds that have a value; of all folds"
         " where none has",
         "p": "(permutations of patients with as much or more + 1) / (permutations + 1);"
-        " of a difference of spaces, as far from 0",
+        " of a difference of spaces, as far from the middle of the permuted ones",
         "p_holm": "p value, corrected by Holm's method over all rows of the fit",
     }
 )

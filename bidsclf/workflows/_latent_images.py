@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
 
 from bidsclf.errors import InputError
-from bidsclf.files import store
 from bidsclf.files.paths import latent_file
 from bidsclf.interpret.latent import SALIENT
+from bidsclf.workflows import _maps
 from bidsclf.workflows._jobs import Job
 from bidsclf.workflows._latent import CONTROL, OF, PATIENT, PLACES
 
@@ -72,12 +71,13 @@ def write(
             "the cohort does not say where the voxels of its maps lie, so no image is"
             " written. Run the participant level again."
         )
-    written = []
+    written, affine = [], np.array(described["affine"], float)
     for (model, fit), total in totals.items():
         about = {"Model": model, "Fit": fit, **_of_input(described)}
         about["NetworksPerFit"] = int(total["networks"])
         for path, image, said in _images(model, fit, total, shared):
-            written.append(_write(analysis / path, image, described, about | said))
+            _maps.write_image(analysis / path, image, affine, about | said)
+            written.append(analysis / path)
     return written
 
 
@@ -133,13 +133,3 @@ def _of_people(
 def _meant(group: str, name: str) -> str:
     said = MEANT[name]
     return said if isinstance(said, str) else said[group]
-
-
-def _write(
-    path: Path, image: np.ndarray, described: Mapping[str, Any], about: dict[str, Any]
-) -> Path:
-    affine = np.array(described["affine"], float)
-    with store.atomic(path) as unfinished:
-        Nifti1Image(image.astype(np.float32), affine).to_filename(unfinished)
-    store.write_json(path.with_name(path.name.replace(".nii.gz", ".json")), about)
-    return path

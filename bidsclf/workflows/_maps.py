@@ -99,7 +99,7 @@ def write(
                 about = {"Model": model} | _sidecar(name, label, found, described)
                 mean = np.mean([one[label] for one in found], axis=0)
                 path = analysis / map_file(model, label)
-                _write_image(path, mean, affine, about)
+                write_image(path, mean, affine, about)
             rows.append(_row(model, name, found, affine))
     return pd.DataFrame(rows)
 
@@ -138,7 +138,7 @@ def _people(name: str, found: Sequence[Arrays]) -> int:
     return sum(int(one[f"{name}people"]) for one in found)
 
 
-def _write_image(
+def write_image(
     path: Path, values: np.ndarray, affine: np.ndarray, about: dict[str, Any]
 ) -> None:
     with store.atomic(path) as unfinished:
