@@ -8,6 +8,9 @@ from typing import Any
 from bidsclf.errors import InputError
 
 MAX_TR_S = 20.0  # a larger one is in milliseconds; ours
+# of grey matter in a voxel: a warp that squeezes tissue tenfold has failed; ours
+MOST_SHARE, MOST_MODULATED = 1.0, 10.0
+GREY_SLACK = 1e-3  # beyond these, by interpolation before us as fMRIPrep's; ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

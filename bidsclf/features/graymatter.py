@@ -9,12 +9,10 @@ from bidsclf.config import ExtractConfig
 from bidsclf.errors import InputError
 from bidsclf.features._resize import SmallGrid, cell_weights, contracted, world_axes
 from bidsclf.features._stream import read_volume
-from bidsclf.scan import GreyMap
+from bidsclf.scan import GREY_SLACK, MOST_MODULATED, MOST_SHARE, GreyMap
 
 # A cube of 192 mm, 64 cells of 3 mm, in whose middle the MNI152 brain lies; ours
 BOX_MM = ((-96.0, -113.0, -91.0), (96.0, 79.0, 101.0))
-TOLERANCE = 1e-3  # of interpolation before us, as fMRIPrep's; clipped; ours
-MOST_MODULATED = 10.0  # a warp that squeezes tissue tenfold has failed; ours
 ML = 1e-3  # a mm3, in ml
 INSIDE = 0.9  # share of the grey matter that the cube holds at least; ours
 
@@ -113,9 +111,9 @@ def _check(voxels: np.ndarray, path: Path, *, is_modulated: bool) -> float:
             f"{path}: every value is 0, so there is no grey matter. The segmentation"
             " failed: look at it, and leave the map out or make it again."
         )
-    limit = MOST_MODULATED if is_modulated else 1.0
+    limit = MOST_MODULATED if is_modulated else MOST_SHARE
     low, high = low + 0.0, high + 0.0  # 0 where it is -0
-    if low < -TOLERANCE or high > limit + TOLERANCE:
+    if low < -GREY_SLACK or high > limit + GREY_SLACK:
         raise InputError(
             f"{path}: values lie between {low:.4g} and {high:.4g};"
             f" {_expected(is_modulated=is_modulated)}"

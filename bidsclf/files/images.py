@@ -15,10 +15,10 @@ from isal.igzip_lib import IsalError
 from bidsclf.errors import InputError
 from bidsclf.files import store
 from bidsclf.files.people import listed
+from bidsclf.scan import GREY_SLACK, MOST_MODULATED, MOST_SHARE
 
 GZIP_MAGIC = b"\x1f\x8b"
 LIKE_MM = 1e-3  # how far two affines of one grid may be apart; ours
-MOST, MOST_MODULATED, SLACK = 1.0, 10.0, 1e-3  # of grey matter in a cell; ours
 VOLUME, GREY = "volume", "graymatter"
 AXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {VOLUME: ("X", "Y", "Z", "volumes"), GREY: ("X", "Y", "Z")}
@@ -157,8 +157,8 @@ def read_map(path: Path) -> np.ndarray:
     values = _numbers(path)
     low, high = float(values.min()), float(values.max())
     is_modulated = sidecar(path).get("Modulated") is True
-    most = MOST_MODULATED if is_modulated else MOST
-    if not -SLACK <= low <= high <= most + SLACK:
+    most = MOST_MODULATED if is_modulated else MOST_SHARE
+    if not -GREY_SLACK <= low <= high <= most + GREY_SLACK:
         raise InputError(
             f"{path}: values from {low:g} to {high:g}, where a"
             f"{' modulated' if is_modulated else ''} grey-matter map has 0 to {most:g};"
